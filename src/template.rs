@@ -54,6 +54,7 @@ pub use scope::Scope;
 pub use secret::Secret;
 pub use text::TextTemplate;
 pub use url::{AllowedHosts, HostPattern, UrlTemplate};
+pub use xml::Markup;
 
 /// Longest text that a template may render: generous for a webhook, small enough that a full window of them fits in
 /// memory.

@@ -161,8 +161,11 @@ impl Compiler<'_> {
             BodySpec::Json(node) => self.body(node).map(Body::Template),
             BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
             BodySpec::Multipart(parts) => self.multipart(parts).map(Body::Multipart),
-            BodySpec::Text { template, is_markup: true } => self.markup(template).map(Body::Text),
-            BodySpec::Text { template, is_markup: false } => self.text(template).map(Body::Text),
+            BodySpec::Text { template, markup: None } => self.text_by(template, TextTemplate::compile).map(Body::Text),
+            BodySpec::Text { template, markup: Some(markup) } => {
+                let compile = |source: &str, env: EnvLookup| TextTemplate::compile_markup(source, *markup, env);
+                self.text_by(template, compile).map(Body::Text)
+            }
             BodySpec::Format(format) => Some(format()),
             BodySpec::Default if spec.settings.method.is_bodiless() => Some(Body::Empty),
             BodySpec::Default => Some(default_body),
@@ -236,7 +239,7 @@ impl Compiler<'_> {
     }
 
     fn header(&mut self, node: &Node, at: FilePlace) -> Option<TextTemplate> {
-        let template = self.text(node)?;
+        let template = self.text_by(node, TextTemplate::compile_optional)?;
         if template.literal().is_some_and(|text| text.chars().any(char::is_control)) {
             self.reader.problem(at, "a header's value can't hold line breaks or control characters");
             return None;
@@ -244,16 +247,11 @@ impl Compiler<'_> {
         Some(template)
     }
 
-    fn text(&mut self, node: &Node) -> Option<TextTemplate> {
-        self.text_by(node, TextTemplate::compile)
-    }
-
-    /// A text in which values are escaped.
-    fn markup(&mut self, node: &Node) -> Option<TextTemplate> {
-        self.text_by(node, TextTemplate::compile_xml)
-    }
-
-    fn text_by(&mut self, node: &Node, compile: CompileText) -> Option<TextTemplate> {
+    fn text_by(
+        &mut self,
+        node: &Node,
+        compile: impl FnOnce(&str, EnvLookup) -> Result<TextTemplate, Vec<Flaw>>,
+    ) -> Option<TextTemplate> {
         let NodeKind::Scalar { text, .. } = &node.kind else { return None };
         let template = compile(text, &|name| self.outside.variable(name));
         let template = self.flaws(node, template)?;
@@ -277,10 +275,10 @@ impl Compiler<'_> {
     }
 
     fn part(&mut self, spec: &PartSpec) -> Option<PartTemplate> {
-        let filename = spec.filename.map(|node| self.text(node));
+        let filename = spec.filename.map(|node| self.text_by(node, TextTemplate::compile));
         let content = match spec.content {
-            PartContentSpec::Json(node) => self.body(node).map(PartContent::Json),
-            PartContentSpec::Value(node) => match self.body(node) {
+            PartContentSpec::Json(node) => self.content(node, TextTemplate::compile_optional).map(PartContent::Json),
+            PartContentSpec::Value(node) => match self.content(node, TextTemplate::compile_optional) {
                 Some(BodyTemplate::Literal(text)) => Some(PartContent::Literal(text)),
                 Some(BodyTemplate::Text(text)) => Some(PartContent::Value(text)),
                 // It is a scalar; a problem is reported already.
@@ -300,14 +298,20 @@ impl Compiler<'_> {
     }
 
     fn body(&mut self, node: &Node) -> Option<BodyTemplate> {
+        self.content(node, TextTemplate::compile)
+    }
+
+    /// A body, or a part of one, which can be left out.
+    fn content(&mut self, node: &Node, compile: CompileText) -> Option<BodyTemplate> {
         match &node.kind {
             NodeKind::Scalar { text, .. } => match json_literal(node, text) {
                 Some(literal) => Some(BodyTemplate::Literal(literal.into())),
-                None => self.text(node).map(BodyTemplate::Text),
+                None => self.text_by(node, compile).map(BodyTemplate::Text),
             },
             NodeKind::List(items) => {
                 // All of them first: each may have flaws to report.
-                let items: Vec<Option<BodyTemplate>> = items.iter().map(|item| self.body(item)).collect();
+                let items: Vec<Option<BodyTemplate>> =
+                    items.iter().map(|item| self.content(item, TextTemplate::compile_optional)).collect();
                 items.into_iter().collect::<Option<_>>().map(BodyTemplate::List)
             }
             NodeKind::Map(members) => {
@@ -317,7 +321,7 @@ impl Compiler<'_> {
                         if key.text.contains("{{") || key.text.contains("{%") {
                             self.reader.problem(key.at, "a key of a body is literal; a template can only be a value");
                         }
-                        Some((key.text.as_str().into(), self.body(member)?))
+                        Some((key.text.as_str().into(), self.content(member, TextTemplate::compile_optional)?))
                     })
                     .collect();
                 members.into_iter().collect::<Option<_>>().map(BodyTemplate::Object)

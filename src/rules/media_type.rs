@@ -2,13 +2,15 @@
 //!
 //! In: the value of a `Content-Type`. Out: the kind of body that it announces. Pure.
 
+use crate::template::Markup;
+
 /// The kinds of bodies that rules tell apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MediaKind {
     /// `application/json`, `application/x-amz-json-1.1`, everything with `+json`.
     Json,
     /// `application/xml`, everything with `+xml`, and `text/html`: values are escaped.
-    Markup,
+    Markup(Markup),
     /// `application/x-www-form-urlencoded`.
     Form,
     /// `multipart/…`
@@ -27,8 +29,9 @@ impl MediaKind {
         match (group, name) {
             ("multipart", _) => MediaKind::Multipart,
             (_, "x-www-form-urlencoded") => MediaKind::Form,
-            (_, "xml") | ("text", "html") => MediaKind::Markup,
-            (_, name) if name.ends_with("+xml") => MediaKind::Markup,
+            ("text", "html") => MediaKind::Markup(Markup::Html),
+            (_, "xhtml+xml" | "svg+xml") => MediaKind::Markup(Markup::Xhtml),
+            (_, name) if name == "xml" || name.ends_with("+xml") => MediaKind::Markup(Markup::Xml),
             (_, name) if name.contains("json") => MediaKind::Json,
             ("text", _) => MediaKind::Text,
             _ => MediaKind::Other,
@@ -48,10 +51,11 @@ mod tests {
             ("application/x-amz-json-1.1", MediaKind::Json),
             ("application/vnd.api+json", MediaKind::Json),
             ("application/x-ndjson", MediaKind::Json),
-            ("text/xml", MediaKind::Markup),
-            ("application/xml;charset=utf-8", MediaKind::Markup),
-            ("application/soap+xml", MediaKind::Markup),
-            ("text/html", MediaKind::Markup),
+            ("text/xml", MediaKind::Markup(Markup::Xml)),
+            ("application/xml;charset=utf-8", MediaKind::Markup(Markup::Xml)),
+            ("application/soap+xml", MediaKind::Markup(Markup::Xml)),
+            ("text/html", MediaKind::Markup(Markup::Html)),
+            ("application/xhtml+xml", MediaKind::Markup(Markup::Xhtml)),
             ("application/x-www-form-urlencoded", MediaKind::Form),
             ("multipart/form-data; boundary=x", MediaKind::Multipart),
             ("text/plain", MediaKind::Text),

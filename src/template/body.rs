@@ -3,7 +3,7 @@
 //! In: the tree that the rules stage read. Out: JSON, written by a serializer, so that no row value can break out of
 //! its place. Keys are literal.
 
-use super::error::{ColumnUse, Error};
+use super::error::Error;
 use super::output::within_limit;
 use super::scope::Scope;
 use super::text::TextTemplate;
@@ -81,16 +81,6 @@ impl BodyTemplate {
             BodyTemplate::Text(text) => text.reads(column),
             BodyTemplate::List(items) => items.iter().any(|item| item.reads(column)),
             BodyTemplate::Object(members) => members.iter().any(|(_, member)| member.reads(column)),
-        }
-    }
-
-    /// The columns it reads, in the order of the file, with places within each string.
-    pub fn columns(&self) -> Vec<&ColumnUse> {
-        match self {
-            BodyTemplate::Literal(_) => Vec::new(),
-            BodyTemplate::Text(text) => text.columns().iter().collect(),
-            BodyTemplate::List(items) => items.iter().flat_map(BodyTemplate::columns).collect(),
-            BodyTemplate::Object(members) => members.iter().flat_map(|(_, member)| member.columns()).collect(),
         }
     }
 }

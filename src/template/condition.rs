@@ -19,8 +19,6 @@ use crate::schema::TypedColumn;
 pub struct Condition {
     text: Box<str>,
     logic: Logic,
-    /// The texts that `and` joins.
-    joined: Vec<Box<str>>,
     rule: Arc<str>,
     columns: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
@@ -55,16 +53,7 @@ impl Condition {
         let reads_all_columns = reads.iter().any(|part| part.reads_all_columns);
         match logic.filter(|_| flaws.is_empty()) {
             Some(logic) => {
-                let joined = syntax::joined(source).into_iter().map(Box::from).collect();
-                Ok(Condition {
-                    text: source.into(),
-                    logic,
-                    joined,
-                    rule: rule.into(),
-                    columns,
-                    saga,
-                    reads_all_columns,
-                })
+                Ok(Condition { text: source.into(), logic, rule: rule.into(), columns, saga, reads_all_columns })
             }
             None => Err(flaws),
         }
@@ -112,11 +101,12 @@ impl Condition {
     pub fn refusal(&self, change: &Arc<Change>) -> Option<(&str, Option<bool>)> {
         let (subject, parts) = (Subject::Change(change, &self.rule), self.logic.joined());
         // A chain of comparisons is joined, too, and has one text.
-        let has_texts = parts.len() == self.joined.len();
+        let texts = syntax::joined(&self.text);
+        let has_texts = parts.len() == texts.len();
         for (n, part) in parts.iter().enumerate() {
             let says = part.decide(&subject).ok()?;
             if says != Some(true) {
-                return Some((if has_texts { &self.joined[n] } else { &self.text }, says));
+                return Some((if has_texts { texts[n] } else { &self.text }, says));
             }
         }
         None

@@ -2,6 +2,8 @@
 //!
 //! Messages name columns, tables, rule text and kinds of values; they never hold a row value or a secret (promise 8).
 
+use minijinja::machinery::Span;
+
 use crate::printable::shortened;
 
 /// A mistake in the text of a template, found when the rule is loaded.
@@ -12,6 +14,18 @@ pub struct Flaw {
     /// In characters, from 1.
     pub column: usize,
     pub message: String,
+}
+
+impl Flaw {
+    pub(super) fn at(span: Span, message: impl Into<String>) -> Flaw {
+        let (line, column) = place_of(span);
+        Flaw { line, column, message: message.into() }
+    }
+}
+
+/// Line and column of the beginning, from 1.
+pub(super) fn place_of(span: Span) -> (usize, usize) {
+    (usize::from(span.start_line), usize::from(span.start_col) + 1)
 }
 
 /// A column that a template reads.
@@ -105,12 +119,10 @@ pub enum Error {
     #[error("the value has a character that XML can't hold")]
     NoXmlCharacter,
     /// Handled by what holds the value, where that can be left out.
-    #[error("`omit` stands for a whole member of `body`, field of `form` or header, and for nothing else")]
+    #[error(
+        "`omit` leaves out a member or element of `body`, a field of `form` or a header; here nothing can be left out"
+    )]
     Omitted,
-    #[error("`omit` can't be a part of a text; it stands for a whole member of `body`, field of `form` or header")]
-    OmittedWithin,
-    #[error("{kind} can't be part of a URL; use a single value")]
-    NotScalar { kind: &'static str },
     #[error("a value in the URL's path is empty, `.` or `..`, which would name another resource")]
     PathSegment,
     #[error("the rendered URL does not lead to {origin} or can't be read; values can't change the host")]
@@ -130,11 +142,6 @@ pub enum Error {
 }
 
 impl Error {
-    /// The same, met while a longer text was written.
-    pub(super) fn within_a_text(self) -> Error {
-        if self == Error::Omitted { Error::OmittedWithin } else { self }
-    }
-
     /// As the engine carries it from a function or an object to the caller.
     pub(super) fn into_engine(self) -> minijinja::Error {
         minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, "").with_source(self)

@@ -1,8 +1,7 @@
-//! Filters in the engine's place where its own would be wrong about a DECIMAL or could grow a row's text without bound.
+//! Filters that the engine lacks, and those in its own ones' place that would be wrong about a DECIMAL or could grow a text without bound.
 //!
-//! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be,
-//! and no text becomes longer than `TEXT_BYTES_MAX`. Encodings
-//! are in `encode`, digests in `digest`, dates in `dates`, parts of lists in `lists`.
+//! In: a value of an expression. Out: another. Numbers stay exact, lists are ordered only where their elements can be, and what is here
+//! gives no text of more than `TEXT_BYTES_MAX`. Encodings are in `encode`, digests in `digest`, dates in `dates`, parts of lists in `lists`.
 
 mod dates;
 mod digest;

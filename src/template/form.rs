@@ -8,8 +8,7 @@ use minijinja::value::{Value, ValueKind};
 use url::form_urlencoded::byte_serialize;
 
 use super::body::BodyTemplate;
-use super::decimal::as_decimal;
-use super::error::{ColumnUse, Error};
+use super::error::Error;
 use super::omit;
 use super::output::{iterate, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell, plain_value};
@@ -81,11 +80,6 @@ impl FormTemplate {
     /// Whether what it renders may depend on this column.
     pub fn reads(&self, column: &str) -> bool {
         self.templates().any(|template| template.reads(column))
-    }
-
-    /// The columns it reads, in the order of the file.
-    pub fn columns(&self) -> impl Iterator<Item = &ColumnUse> {
-        self.templates().flat_map(TextTemplate::columns)
     }
 
     fn templates(&self) -> impl Iterator<Item = &TextTemplate> {
@@ -170,10 +164,9 @@ impl FormWriter<'_> {
         if omit::is_omit(value) {
             return Err(Error::Omitted);
         }
-        let is_single = value.as_str().is_some() || as_decimal(value).is_some();
         match value.kind() {
             ValueKind::None => Ok(()),
-            ValueKind::Map if !is_single => {
+            ValueKind::Map => {
                 for key in iterate(value)? {
                     let (key, member) = (key.to_string(), value.get_item(&key).unwrap_or_default());
                     if key.contains(['[', ']']) {
@@ -183,7 +176,7 @@ impl FormWriter<'_> {
                 }
                 Ok(())
             }
-            ValueKind::Seq | ValueKind::Iterable if !is_single => {
+            ValueKind::Seq | ValueKind::Iterable => {
                 for (index, item) in iterate(value)?.enumerate() {
                     self.value(&element(name, index, self.lists), &item)?;
                 }

@@ -45,7 +45,7 @@ fn check(source: &str, in_expression: bool) -> Result<(), Vec<Flaw>> {
             }
             _ => continue,
         };
-        return Err(vec![Flaw { line: span.start_line.into(), column: usize::from(span.start_col) + 1, message }]);
+        return Err(vec![Flaw::at(span, message)]);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, CompareOpKind, Expr, UnaryOp
 
 use super::EnvLookup;
 use super::compiled::{Stop, Term, Test};
-use super::error::{Error, Flaw};
+use super::error::{Error, Flaw, place_of};
 use super::expression::Expression;
 use super::relation::Relation;
 use super::rewrite::{self, Rewritten};
@@ -233,7 +233,7 @@ impl Builder<'_> {
     fn finish(&mut self, mut rewritten: Rewritten, test: Option<Test>, span: Span) -> Option<Logic> {
         self.reads.push(rewritten.take_reads());
         let expression = Expression::new(rewritten, self.source, self.env, &mut self.flaws)?;
-        Some(Logic::Leaf(Box::new(Leaf { test, expression, at: place(span) })))
+        Some(Logic::Leaf(Box::new(Leaf { test, expression, at: place_of(span) })))
     }
 
     /// What means another thing than its author believes.
@@ -273,8 +273,7 @@ impl Builder<'_> {
     }
 
     fn flaw(&mut self, span: Span, message: String) {
-        let (line, column) = place(span);
-        self.flaws.push(Flaw { line, column, message });
+        self.flaws.push(Flaw::at(span, message));
     }
 }
 
@@ -308,8 +307,4 @@ fn member<'e>(expr: &'e Expr) -> Option<(&'e str, &'e Expr<'e>)> {
         },
         _ => None,
     }
-}
-
-fn place(span: Span) -> (usize, usize) {
-    (usize::from(span.start_line), usize::from(span.start_col) + 1)
 }

@@ -1,6 +1,7 @@
-//! Dates and times in conditions: what a text means beside a date or time column, and the order of what columns hold.
+//! Dates and times: what a text means beside a date or time column of a condition or to a filter of dates, and the order of what
+//! columns hold.
 //!
-//! In: a literal of a rule, or a cell in the form of docs/data-format.md. Out: numbers that stand in the order of time; none where
+//! In: a literal of a rule, the value of an expression, or a cell in the form of docs/data-format.md. Out: numbers that stand in the order of time; none where
 //! the text is no complete date or time. Of the many forms that MySQL reads (two-digit years, other separators, numbers), those that
 //! mean different things to different readers are refused here. Zero dates are data and come before all others.
 

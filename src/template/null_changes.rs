@@ -16,14 +16,14 @@ const OTHERS_MAX: u32 = 10;
 pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Flaw> {
     let mut flaws: Vec<Flaw> = Vec::new();
     for column in columns.iter().filter(|column| column.is_nullable) {
-        for image in [RowSide::Row, RowSide::Old] {
-            let about = About { column: &column.name, image, columns };
+        for side in [RowSide::Row, RowSide::Old] {
+            let about = About { column: &column.name, side, columns };
             if !about.is_changed(logic) {
                 continue;
             }
             let mut operators = Vec::new();
             about.operators(logic, false, &mut operators);
-            let name = if image == RowSide::Old { "old" } else { "row" };
+            let name = if side == RowSide::Old { "old" } else { "row" };
             let column = &column.name;
             flaws.extend(operators.into_iter().map(|(leaf, operator)| {
                 let message = format!(
@@ -59,7 +59,7 @@ enum Nulls {
 /// The column that is NULL.
 struct About<'a> {
     column: &'a str,
-    image: RowSide,
+    side: RowSide,
     columns: &'a [TypedColumn],
 }
 
@@ -84,7 +84,7 @@ impl About<'_> {
 
     /// None where the test is not about this column.
     fn when_null(&self, leaf: &Leaf) -> Option<WhenNull> {
-        let is_it = |term: &Term| term.column() == Some(self.column) && term.image() == Some(self.image);
+        let is_it = |term: &Term| term.column() == Some(self.column) && term.side() == Some(self.side);
         Some(match leaf.test.as_ref()? {
             Test::Compare(left, relation, right) if is_it(left) || is_it(right) => {
                 let other = if is_it(left) { right } else { left };

@@ -18,7 +18,7 @@ use super::relation::Relation;
 use super::scope::TypedCell;
 use crate::change::Value as CellValue;
 
-/// Filters that say themselves what becomes of NULL.
+/// Filters that are asked about NULL; of it all others give NULL.
 const REPLACING: [&str; 2] = ["default", "d"];
 
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(Environment::empty);

@@ -1,6 +1,7 @@
 //! `omit`: the value that leaves out what it stands for, a member of a body, a field of a form or a header.
 //!
-//! In: nothing. Out: a value of its own kind that no row has. Writing it anywhere else is an error.
+//! In: nothing. Out: a value of its own kind that no row has. `rewrite` lets it only stand where it becomes the whole value: anywhere else
+//! it is a flaw, so that no filter, list or comparison ever meets it.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};

@@ -9,10 +9,10 @@ use minijinja::machinery::{Span, ast};
 use minijinja::value::ValueKind;
 
 use super::decimal::as_decimal;
-use super::error::{ColumnUse, Flaw, Read, SagaUse};
+use super::error::{ColumnUse, Flaw, Read, SagaUse, place_of};
 use super::operators;
 use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
-use super::syntax::{digits_beyond_doubles, operator_of};
+use super::syntax::{binary_operator_of, digits_beyond_doubles, operator_of};
 use crate::suggest::did_you_mean;
 
 mod conditions;
@@ -50,6 +50,8 @@ pub(super) struct Rewritten {
     in_condition: bool,
     /// Texts of the rule are marked, so that only values are escaped.
     is_escaped: bool,
+    /// The next expression is the whole value of what can be left out, so that it may be `omit`.
+    may_omit: bool,
     /// Names set in the template itself.
     locals: Vec<String>,
     /// The text that spans point into.
@@ -66,9 +68,9 @@ pub(super) struct MemberPath {
     pub is_local: bool,
 }
 
-/// Rewrites one expression.
-pub(super) fn expression(expr: &Expr, source: &str) -> Rewritten {
-    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+/// Rewrites one expression. `may_omit`: it is the whole value of what can be left out.
+pub(super) fn expression(expr: &Expr, source: &str, may_omit: bool) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), may_omit, ..Rewritten::default() };
     rewritten.expr(expr);
     rewritten
 }
@@ -85,12 +87,14 @@ fn members_of(name: &str) -> &'static [&'static str] {
 
 impl Rewritten {
     fn flaw(&mut self, span: Span, message: impl Into<String>) {
-        let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
-        self.flaws.push(Flaw { line, column, message: message.into() });
+        self.flaws.push(Flaw::at(span, message));
     }
 
     fn expr(&mut self, expr: &Expr) {
+        // Only of an `if`, an `or`, an `and` and a `default` the value may be that of a part.
+        let may_omit = std::mem::take(&mut self.may_omit);
         match expr {
+            Expr::Var(var) if var.id == "omit" => self.omit(var.span(), may_omit),
             Expr::Var(var) => self.var(var.id, var.span()),
             Expr::Const(constant) => self.constant(&constant.value, constant.span()),
             Expr::GetAttr(node) => self.attribute(node),
@@ -113,19 +117,21 @@ impl Rewritten {
                 (UnaryOpKind::Neg, inner) => self.wrap("_neg(", inner, ")"),
             },
             Expr::BinOp(node) if self.in_condition => self.binary_of_nulls(node),
-            Expr::BinOp(node) => self.binary(node),
+            Expr::BinOp(node) => self.binary(node, may_omit),
             Expr::Compare(node) if self.in_condition => self.compare_nulls(node),
             Expr::Compare(node) => self.compare(node),
             Expr::IfExpr(node) => {
-                self.wrap("(", &node.true_expr, " if ");
+                self.push("(");
+                self.part(&node.true_expr, may_omit);
+                self.push(" if ");
                 self.expr(&node.test_expr);
                 if let Some(other) = &node.false_expr {
                     self.push(" else ");
-                    self.expr(other);
+                    self.part(other, may_omit);
                 }
                 self.push(")");
             }
-            Expr::Filter(node) => self.filter(node),
+            Expr::Filter(node) => self.filter(node, may_omit),
             Expr::Test(node) => self.test(node),
             Expr::Call(node) => self.call(node),
             Expr::List(node) => self.sequence("[", node.items.iter(), "]"),
@@ -143,6 +149,23 @@ impl Rewritten {
         }
     }
 
+    /// A part that may be the value of the whole.
+    fn part(&mut self, expr: &Expr, may_omit: bool) {
+        self.may_omit = may_omit;
+        self.expr(expr);
+    }
+
+    fn omit(&mut self, span: Span, may_omit: bool) {
+        if !may_omit {
+            self.flaw(
+                span,
+                "`omit` leaves out a member or element of `body`, a field of `form` or a header, and is its whole value, as in \
+                 `{{ row.note or omit }}`; here nothing can be left out",
+            );
+        }
+        self.push("omit");
+    }
+
     fn var(&mut self, name: &str, span: Span) {
         self.reads_all_columns |= ["row", "old", "key", "changed"].contains(&name);
         if name == "env" {
@@ -157,10 +180,6 @@ impl Rewritten {
                 false => did_you_mean(name, NAMES),
             };
             self.flaw(span, format!("unknown name `{name}`{hint}; known are {}", NAMES.join(", ")));
-        } else if name == "omit" {
-            if self.in_condition {
-                self.flaw(span, "`omit` leaves out a part of what is sent; a condition has none");
-            }
         } else if !self.is_local(name) {
             self.read(name, span);
         }
@@ -305,7 +324,7 @@ impl Rewritten {
     }
 
     fn reads_saga(&mut self, what: Read, span: Span) {
-        let ColumnUse { line, column, .. } = self.place("", span);
+        let (line, column) = place_of(span);
         self.saga.push(SagaUse { what, line, column });
     }
 
@@ -320,25 +339,24 @@ impl Rewritten {
     }
 
     fn place(&self, name: &str, span: Span) -> ColumnUse {
+        let (line, column) = place_of(span);
         ColumnUse {
             name: name.to_string(),
-            line: usize::from(span.start_line),
-            column: usize::from(span.start_col) + 1,
+            line,
+            column,
             may_lack: self.asked_for.iter().any(|asked_for| asked_for == name),
         }
     }
 
-    fn binary(&mut self, node: &ast::BinOp) {
+    fn binary(&mut self, node: &ast::BinOp, may_omit: bool) {
+        let may_omit = may_omit && matches!(node.op, BinOpKind::ScAnd | BinOpKind::ScOr);
+        if let Some(operator) = binary_operator_of(node.op) {
+            self.wrap(&conditions::function_of_values(operator), &node.left, ", ");
+            return self.wrap("", &node.right, ")");
+        }
         let (open, between, close) = match node.op {
             BinOpKind::ScAnd => ("(", " and ", ")"),
             BinOpKind::ScOr => ("(", " or ", ")"),
-            BinOpKind::Eq => ("_eq(", ", ", ")"),
-            BinOpKind::Ne => ("_ne(", ", ", ")"),
-            BinOpKind::Lt => ("_lt(", ", ", ")"),
-            BinOpKind::Lte => ("_le(", ", ", ")"),
-            BinOpKind::Gt => ("_gt(", ", ", ")"),
-            BinOpKind::Gte => ("_ge(", ", ", ")"),
-            BinOpKind::In => ("_in(", ", ", ")"),
             BinOpKind::Add => ("_add(", ", ", ")"),
             BinOpKind::Sub => ("_sub(", ", ", ")"),
             BinOpKind::Mul => ("_mul(", ", ", ")"),
@@ -346,10 +364,13 @@ impl Rewritten {
             BinOpKind::Div => ("(_float(", ") / _float(", "))"),
             BinOpKind::FloorDiv => ("(_whole(", ") // _whole(", "))"),
             BinOpKind::Rem => ("(_whole(", ") % _whole(", "))"),
-            BinOpKind::Pow => ("(_whole(", ") ** _whole(", "))"),
+            _ => ("(_whole(", ") ** _whole(", "))"),
         };
-        self.wrap(open, &node.left, between);
-        self.expr(&node.right);
+        self.push(open);
+        // Before an `and`, the value would decide and not be sent.
+        self.part(&node.left, may_omit && matches!(node.op, BinOpKind::ScOr));
+        self.push(between);
+        self.part(&node.right, may_omit);
         self.push(close);
     }
 
@@ -368,7 +389,7 @@ impl Rewritten {
         for (i, op) in node.ops.iter().enumerate() {
             self.push(if i == 0 { "" } else { " and " });
             self.push(if matches!(op.op, CompareOpKind::NotIn) { "not " } else { "" });
-            self.push(conditions::function_of_values(operator_of(op.op)));
+            self.push(&conditions::function_of_values(operator_of(op.op)));
             self.wrap("", left, ", ");
             self.wrap("", &op.expr, ")");
             left = &op.expr;

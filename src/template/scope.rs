@@ -78,16 +78,16 @@ pub(super) enum RowSide {
 
 /// The value of one column; `row` falls back to the before image, because a partial after image leaves out what
 /// did not change.
-pub(super) fn cell(change: &Change, image: RowSide, column: &str) -> Result<CellValue, Error> {
+pub(super) fn cell(change: &Change, side: RowSide, column: &str) -> Result<CellValue, Error> {
     match change.table.column(column) {
-        Some(index) => cell_at(change, image, index),
+        Some(index) => cell_at(change, side, index),
         None => Err(unknown_column(change, column)),
     }
 }
 
 /// As `cell`, for the column at this place of the table.
-pub(super) fn cell_at(change: &Change, image: RowSide, index: usize) -> Result<CellValue, Error> {
-    let value = match (image, change.old()) {
+pub(super) fn cell_at(change: &Change, side: RowSide, index: usize) -> Result<CellValue, Error> {
+    let value = match (side, change.old()) {
         (RowSide::Row, _) => change.latest(index),
         (RowSide::Old, Some(old)) => match old.cell(index) {
             crate::change::Cell::Value(value) => Some(value),
@@ -133,20 +133,20 @@ impl Object for Root {
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
         let change = self.scope.change();
-        let row = |image| Value::from_object(RowObject { change: Arc::clone(change), image });
+        let row = |side| Value::from_object(RowObject { change: Arc::clone(change), side });
         Some(match key {
             "row" => row(RowSide::Row),
             // `_old` is what `old.column` is rewritten to: it explains itself where `old` is none.
             "_old" => row(RowSide::Old),
             // What `row.column is defined` is rewritten to.
-            "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), image: RowSide::Row }),
-            "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), image: RowSide::Old }),
+            "_any_row" => Value::from_object(AnyColumn { change: Arc::clone(change), side: RowSide::Row }),
+            "_any_old" => Value::from_object(AnyColumn { change: Arc::clone(change), side: RowSide::Old }),
             // What columns are rewritten to beside an operator of a condition.
-            "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Row }),
-            "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), image: RowSide::Old }),
+            "_typed_row" => Value::from_object(TypedRow { change: Arc::clone(change), side: RowSide::Row }),
+            "_typed_old" => Value::from_object(TypedRow { change: Arc::clone(change), side: RowSide::Old }),
             // What columns are rewritten to in front of a filter that tells bytes from texts.
-            "_bytes_row" => Value::from_object(BytesRow { change: Arc::clone(change), image: RowSide::Row }),
-            "_bytes_old" => Value::from_object(BytesRow { change: Arc::clone(change), image: RowSide::Old }),
+            "_bytes_row" => Value::from_object(BytesRow { change: Arc::clone(change), side: RowSide::Row }),
+            "_bytes_old" => Value::from_object(BytesRow { change: Arc::clone(change), side: RowSide::Old }),
             "old" => match change.old() {
                 Some(_) => row(RowSide::Old),
                 None => Value::from(()),
@@ -176,27 +176,27 @@ fn key_values(change: &Arc<Change>) -> Value {
 #[derive(Debug)]
 struct AnyColumn {
     change: Arc<Change>,
-    image: RowSide,
+    side: RowSide,
 }
 
 impl Object for AnyColumn {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let column = key.as_str()?;
         self.change.table.column(column)?;
-        Some(cell_value(&self.change, self.image, column))
+        Some(cell_value(&self.change, self.side, column))
     }
 }
 
 #[derive(Debug)]
 pub(super) struct RowObject {
     change: Arc<Change>,
-    image: RowSide,
+    side: RowSide,
 }
 
 impl RowObject {
     /// The row as a JSON object, without the columns that are not in its image.
     pub(super) fn write_json(&self, out: &mut Vec<u8>) {
-        let row = match self.image {
+        let row = match self.side {
             RowSide::Row => self.change.row(),
             RowSide::Old => self.change.old(),
         };
@@ -213,7 +213,7 @@ impl Object for RowObject {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        Some(cell_value(&self.change, self.image, key))
+        Some(cell_value(&self.change, self.side, key))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -222,7 +222,7 @@ impl Object for RowObject {
     }
 
     fn custom_cmp(self: &Arc<Self>, other: &DynObject) -> Option<std::cmp::Ordering> {
-        let (other, row) = (other.downcast_ref::<RowObject>()?, |it: &RowObject| match it.image {
+        let (other, row) = (other.downcast_ref::<RowObject>()?, |it: &RowObject| match it.side {
             RowSide::Row => it.change.row().cloned(),
             RowSide::Old => it.change.old().cloned(),
         });
@@ -235,13 +235,13 @@ impl Object for RowObject {
 #[derive(Debug)]
 struct TypedRow {
     change: Arc<Change>,
-    image: RowSide,
+    side: RowSide,
 }
 
 impl Object for TypedRow {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let column = key.as_str()?;
-        Some(match cell(&self.change, self.image, column) {
+        Some(match cell(&self.change, self.side, column) {
             Ok(value @ (CellValue::Null | CellValue::Json(_))) => plain_value(&self.change, column, value),
             Ok(value) => Value::from_object(TypedCell { class: class_of(&self.change, column, &value), value }),
             Err(error) => Value::from(error.into_engine()),
@@ -253,13 +253,13 @@ impl Object for TypedRow {
 #[derive(Debug)]
 struct BytesRow {
     change: Arc<Change>,
-    image: RowSide,
+    side: RowSide,
 }
 
 impl Object for BytesRow {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let column = key.as_str()?;
-        Some(match cell(&self.change, self.image, column) {
+        Some(match cell(&self.change, self.side, column) {
             Ok(CellValue::Bytes(content)) => bytes::value(content),
             Ok(value) => plain_value(&self.change, column, value),
             Err(error) => Value::from(error.into_engine()),
@@ -313,8 +313,8 @@ impl Object for EnvObject {
 }
 
 /// A cell as a value of the expression language; a lookup that fails is an invalid value, which ends the evaluation.
-fn cell_value(change: &Change, image: RowSide, column: &str) -> Value {
-    match cell(change, image, column) {
+fn cell_value(change: &Change, side: RowSide, column: &str) -> Value {
+    match cell(change, side, column) {
         Ok(value) => plain_value(change, column, value),
         Err(error) => Value::from(error.into_engine()),
     }

@@ -18,7 +18,8 @@ use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Rewritten};
 use super::scope::{Env, Root, RowSide, Scope, cell};
 use super::syntax::plain_column;
-use super::{EnvLookup, limits, tokens, xml};
+use super::xml::{self, Markup};
+use super::{EnvLookup, limits, tokens};
 use crate::change::json;
 
 /// A string with `{{ expression }}` in it.
@@ -29,15 +30,18 @@ pub struct TextTemplate {
     names: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
     reads_all_columns: bool,
-    escape: Escape,
+    kind: Kind,
 }
 
 /// What is done with values in the text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Escape {
+enum Kind {
     #[default]
-    Nothing,
-    Xml,
+    Plain,
+    /// They are written as in `Plain`; a text that is one expression may be left out.
+    Optional,
+    /// They are escaped.
+    Markup,
 }
 
 /// A piece of a template.
@@ -52,15 +56,20 @@ pub(super) enum TextPiece {
 }
 
 impl TextTemplate {
-    /// Compiles a string. All flaws are reported, with their places.
+    /// Compiles a string. All flaws are reported, with their places; `omit` is one.
     pub fn compile(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
-        TextTemplate::compile_escaping(source, Escape::Nothing, env)
+        TextTemplate::compile_with(source, Kind::Plain, env)
     }
 
-    /// Compiles an XML text: values are escaped, but for those behind `| safe`, and may only stand where they can be.
-    pub fn compile_xml(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
-        xml::check_places(source)?;
-        TextTemplate::compile_escaping(source, Escape::Xml, env)
+    /// As `compile`, of what can be left out: its whole value may be `omit`.
+    pub fn compile_optional(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        TextTemplate::compile_with(source, Kind::Optional, env)
+    }
+
+    /// Compiles an XML or HTML text: values are escaped, but for those behind `| safe`, and may only stand where they can be.
+    pub fn compile_markup(source: &str, markup: Markup, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        xml::check_places(source, markup)?;
+        TextTemplate::compile_with(source, Kind::Markup, env)
     }
 
     /// Compiles an expression without braces around it.
@@ -79,7 +88,7 @@ impl TextTemplate {
         Ok(template)
     }
 
-    fn compile_escaping(source: &str, escape: Escape, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+    fn compile_with(source: &str, kind: Kind, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         if !["{{", "{%", "{#"].iter().any(|mark| source.contains(mark)) {
             let pieces = vec![TextPiece::Literal(source.into())];
             return Ok(TextTemplate { pieces, ..TextTemplate::default() });
@@ -90,16 +99,25 @@ impl TextTemplate {
         let (mut flaws, mut reads) = (Vec::new(), Reads::default());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
         let pieces: Vec<TextPiece> = if simple {
-            let children = template.children.iter();
-            children.filter_map(|child| piece(child, source, env, &mut reads, &mut flaws)).collect()
+            let may_omit = kind == Kind::Optional && template.children.len() == 1;
+            let mut piece = |child: &Stmt| match child {
+                Stmt::EmitRaw(raw) => Some(TextPiece::Literal(raw.raw.into())),
+                Stmt::EmitExpr(emit) => {
+                    let mut rewritten = rewrite::expression(&emit.expr, source, may_omit);
+                    reads.add(&mut rewritten);
+                    emitted(&emit.expr, rewritten, source, env, &mut flaws)
+                }
+                _ => None,
+            };
+            template.children.iter().filter_map(&mut piece).collect()
         } else {
-            let mut rewritten = rewrite::template(&template.children, source, escape == Escape::Xml);
+            let mut rewritten = rewrite::template(&template.children, source, kind == Kind::Markup);
             reads.add(&mut rewritten);
-            let engine = if escape == Escape::Xml { &XML_ENGINE } else { &ENGINE };
+            let engine = if kind == Kind::Markup { &XML_ENGINE } else { &ENGINE };
             Program::new(rewritten, source, engine, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
         };
         let Reads { columns, names, saga, all: reads_all_columns } = reads;
-        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns, escape };
+        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns, kind };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
@@ -107,11 +125,10 @@ impl TextTemplate {
     pub fn render(&self, scope: &Scope) -> Result<String, Error> {
         let mut out = String::new();
         for piece in &self.pieces {
-            let written = match self.escape {
-                Escape::Nothing => piece.render(scope, &mut out),
-                Escape::Xml => piece.render_xml(scope, &mut out),
-            };
-            written.map_err(|error| if self.pieces.len() > 1 { error.within_a_text() } else { error })?;
+            match self.kind {
+                Kind::Plain | Kind::Optional => piece.render(scope, &mut out)?,
+                Kind::Markup => piece.render_xml(scope, &mut out)?,
+            }
             within_limit(out.len())?;
         }
         Ok(out)
@@ -121,7 +138,7 @@ impl TextTemplate {
     pub fn render_json(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
         let begin = out.len();
         match &self.pieces[..] {
-            [TextPiece::Column(image, column)] => json::write_value(&cell(scope.change(), *image, column)?, out),
+            [TextPiece::Column(side, column)] => json::write_value(&cell(scope.change(), *side, column)?, out),
             [TextPiece::Expression(expression)] => {
                 let value = expression.evaluate(scope)?;
                 write_json(&value, out).map_err(|error| expression.naming(error, scope))?;
@@ -193,7 +210,7 @@ impl TextPiece {
     pub(super) fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
         match self {
             TextPiece::Literal(text) => out.push_str(text),
-            TextPiece::Column(image, column) => write_cell(&cell(scope.change(), *image, column)?, out)?,
+            TextPiece::Column(side, column) => write_cell(&cell(scope.change(), *side, column)?, out)?,
             TextPiece::Expression(expression) => {
                 let value = expression.evaluate(scope)?;
                 write_text(&value, out).map_err(|error| expression.naming(error, scope))?;
@@ -269,7 +286,7 @@ impl Program {
         self.engine
             .get_template(TEMPLATE)
             .and_then(|template| template.render_captured_to(root.clone(), &mut bounded).map(drop))
-            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root).within_a_text())?;
+            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root))?;
         // The engine writes whole strings.
         out.push_str(&String::from_utf8_lossy(&bounded.0));
         Ok(())
@@ -282,21 +299,17 @@ impl fmt::Debug for Program {
     }
 }
 
-fn piece(child: &Stmt, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<TextPiece> {
-    match child {
-        Stmt::EmitRaw(raw) => Some(TextPiece::Literal(raw.raw.into())),
-        Stmt::EmitExpr(emit) => emitted(&emit.expr, source, env, reads, flaws),
-        _ => None,
-    }
-}
-
-fn emitted(expr: &Expr, source: &str, env: EnvLookup, reads: &mut Reads, flaws: &mut Vec<Flaw>) -> Option<TextPiece> {
-    let mut rewritten = rewrite::expression(expr, source);
-    reads.add(&mut rewritten);
+fn emitted(
+    expr: &Expr,
+    rewritten: Rewritten,
+    source: &str,
+    env: EnvLookup,
+    flaws: &mut Vec<Flaw>,
+) -> Option<TextPiece> {
     match plain_column(expr) {
         Some((name, column)) => {
-            let image = if name == "old" { RowSide::Old } else { RowSide::Row };
-            Some(TextPiece::Column(image, column.into()))
+            let side = if name == "old" { RowSide::Old } else { RowSide::Row };
+            Some(TextPiece::Column(side, column.into()))
         }
         None => {
             let span = expr.span();

@@ -51,9 +51,7 @@ fn first_fault(source: &str, is_expression: bool) -> Option<Fault> {
         };
         let is_text = matches!(token, Token::Str(_) | Token::String(_));
         if is_text && is_behind_text {
-            let (line, column) = (usize::from(span.start_line), usize::from(span.start_col) + 1);
-            let flaw = Flaw { line, column, message: SIDE_BY_SIDE.to_string() };
-            return Some(Fault { flaw, last_word_at });
+            return Some(Fault { flaw: Flaw::at(span, SIDE_BY_SIDE), last_word_at });
         }
         (end, last_word_at, is_behind_text) = (span.end_offset as usize, span.start_offset as usize, is_text);
     }

@@ -177,11 +177,7 @@ fn refuse_second_encoding(source: &str) -> Result<(), Vec<Flaw>> {
         _ => None,
     });
     let flaws: Vec<Flaw> = filters
-        .map(|span| Flaw {
-            line: span.start_line.into(),
-            column: usize::from(span.start_col) + 1,
-            message: "values in a URL are percent-encoded anyway; leave `| urlencode` out".to_owned(),
-        })
+        .map(|span| Flaw::at(span, "values in a URL are percent-encoded anyway; leave `| urlencode` out"))
         .collect();
     if flaws.is_empty() { Ok(()) } else { Err(flaws) }
 }

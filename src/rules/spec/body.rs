@@ -9,7 +9,7 @@ use super::super::settings::Method;
 use super::super::yaml::{Node, NodeKind};
 use super::call::HeaderSpec;
 use super::multipart::PartSpec;
-use crate::template::FormLists;
+use crate::template::{FormLists, Markup};
 
 /// The keys that say what is sent.
 const BODY_KEYS: [&str; 5] = ["format", "body", "form", "multipart", "text"];
@@ -40,7 +40,7 @@ pub(in crate::rules) enum BodySpec<'n> {
     /// A text as it is. In markup, values are escaped.
     Text {
         template: &'n Node,
-        is_markup: bool,
+        markup: Option<Markup>,
     },
 }
 
@@ -102,7 +102,11 @@ impl<'n> NodeReader<'_> {
                     let message = "the `Content-Type` of a `text` is literal, because it says how values are escaped";
                     self.problem(header.at, message);
                 }
-                BodySpec::Text { template: node, is_markup: kind.flatten() == Some(MediaKind::Markup) }
+                let markup = match kind.flatten() {
+                    Some(MediaKind::Markup(markup)) => Some(markup),
+                    _ => None,
+                };
+                BodySpec::Text { template: node, markup }
             }
         }
     }
@@ -143,11 +147,11 @@ impl<'n> NodeReader<'_> {
         let is_json = ["body", "format"].contains(&key);
         let instead = match (key, kind) {
             ("form", MediaKind::Form) => None,
-            ("text", MediaKind::Markup | MediaKind::Text | MediaKind::Other) => None,
+            ("text", MediaKind::Markup(_) | MediaKind::Text | MediaKind::Other) => None,
             (_, MediaKind::Json | MediaKind::Other) if is_json => None,
             (_, MediaKind::Json) => Some("write JSON under `body`, where values are escaped"),
             (_, MediaKind::Form) => Some("write the fields under `form`, where values are encoded"),
-            (_, MediaKind::Markup | MediaKind::Text) => Some("write the text under `text`, which is sent as it is"),
+            (_, MediaKind::Markup(_) | MediaKind::Text) => Some("write the text under `text`, which is sent as it is"),
             (_, MediaKind::Multipart) => Some("write the parts under `multipart`, and leave the header out"),
             (_, MediaKind::Other) => Some("leave the header out"),
         };

@@ -293,3 +293,21 @@ fn two_rules_of_one_name_in_two_files_name_both_places() {
     let shown = RuleSet::from_texts(&files, &env).expect_err("same name").to_string();
     assert!(shown.starts_with("b.yaml:3:5: rule `r` exists already, at a.yaml:3:5"), "{shown}");
 }
+
+#[test]
+fn omit_is_refused_in_what_is_always_sent() {
+    let call = "url: http://a.test/";
+    for keys in [
+        "call: {url: 'http://a.test/{{ row.a or omit }}'}".to_owned(),
+        format!("call: {{{call}, body: '{{{{ row.a or omit }}}}'}}"),
+        format!("call: {{{call}, text: '{{{{ row.a or omit }}}}'}}"),
+        format!("batch: {{format: ndjson, line: '{{{{ row.a or omit }}}}'}}\n    call: {{{call}}}"),
+        format!("retry_on: {{wait: answer.json.wait or omit}}\n    call: {{{call}}}"),
+        "steps: [{name: s, sql: {statement: 'DELETE FROM t WHERE id = :id', params: {id: '{{ row.a or omit }}'}}}]"
+            .to_owned(),
+    ] {
+        let text = format!("table: a.b\nrules:\n  - name: r\n    {keys}\n");
+        let problems = load(&text).expect_err(&keys).to_string();
+        assert!(problems.contains("here nothing can be left out"), "{keys}: {problems}");
+    }
+}

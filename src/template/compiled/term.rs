@@ -42,9 +42,9 @@ impl Term {
                 _ => None,
             };
         }
-        if let Some((image, name)) = plain_column(expr) {
-            let image = if image == "old" { RowSide::Old } else { RowSide::Row };
-            return Some(Term::Column(image, ColumnName::new(name)));
+        if let Some((side, name)) = plain_column(expr) {
+            let side = if side == "old" { RowSide::Old } else { RowSide::Row };
+            return Some(Term::Column(side, ColumnName::new(name)));
         }
         Literal::of(expr, source).map(Term::Literal)
     }
@@ -57,9 +57,9 @@ impl Term {
     /// Reads the value and goes on with it, which then needs no place beyond this call.
     pub fn with<T>(&self, change: &Change, then: impl FnOnce(&Operand) -> Result<T, Stop>) -> Result<T, Stop> {
         match self {
-            Term::Column(image, column) => {
+            Term::Column(side, column) => {
                 let index = column.index(&change.table).ok_or_else(|| scope::unknown_column(change, &column.name))?;
-                let cell = scope::cell_at(change, *image, index)?;
+                let cell = scope::cell_at(change, *side, index)?;
                 let class = change.kind(index).map_or_else(|| Class::of_cell(&cell), Class::of);
                 then(&Operand::of_cell(&cell, class).ok_or(Stop::Ask)?)
             }
@@ -71,9 +71,9 @@ impl Term {
     }
 
     /// Which row it is read from, if it is a column.
-    pub fn image(&self) -> Option<RowSide> {
+    pub fn side(&self) -> Option<RowSide> {
         match self {
-            Term::Column(image, _) => Some(*image),
+            Term::Column(side, _) => Some(*side),
             _ => None,
         }
     }

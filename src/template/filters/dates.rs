@@ -5,7 +5,7 @@
 //! which it begins. No clock is read.
 
 use minijinja::Environment;
-use minijinja::value::{Rest, Value, ValueKind};
+use minijinja::value::{Rest, Value};
 use tz::UtcDateTime;
 
 use super::super::error::Error;
@@ -73,7 +73,7 @@ fn epoch(filter: &'static str, value: &Value, args: &[Value], unit_micros: i64) 
 /// given.
 fn micros(filter: &'static str, value: &Value, meant_in: Option<Zone>, day_in: &Zone) -> Result<i64, Error> {
     defined(value, value)?;
-    if let Some(seconds) = number(value).filter(|_| value.kind() != ValueKind::Bool) {
+    if let Some(seconds) = number(value) {
         let micros =
             seconds.scaled(6).and_then(|(micros, _)| i64::try_from(micros).ok()).ok_or_else(|| beyond(filter))?;
         let year = UtcDateTime::from_timespec(micros.div_euclid(MICROS_PER_SECOND), 0).map(|clock| clock.year());

@@ -7,22 +7,22 @@ use std::borrow::Cow;
 
 use base64::Engine as _;
 use base64::alphabet;
+use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use minijinja::Environment;
 use minijinja::value::{Value, ValueKind};
 use uuid::Uuid;
 
-use super::super::decimal::as_decimal;
 use super::super::error::Error;
 use super::super::operators::{EngineOutcome, defined};
 use super::super::output::{within_limit, write_text};
 use super::super::{bytes, percent, xml};
 
-/// Reads base64 with or without `=` at its end: writers differ about it, and nothing depends on it.
-const READING: GeneralPurposeConfig =
+/// With or without `=` at its end: writers differ about it, and nothing depends on it.
+const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, READING);
-const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, READING);
+const READ_STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING);
+const READ_URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, ANY_PADDING);
 
 pub(super) fn install(env: &mut Environment<'static>) {
     env.add_filter("hex", |value: &Value| hex(value).map_err(Error::into_engine));
@@ -35,6 +35,11 @@ pub(super) fn install(env: &mut Environment<'static>) {
             Error::Filter { filter: "unbase64", problem: "it gives a text, and these bytes are not UTF-8" }
                 .into_engine()
         })
+    });
+    // A text that stands in for bytes.
+    env.add_function("_bytes", |value: &Value| match value.as_str() {
+        Some(text) => bytes::value(text.as_bytes().into()),
+        None => value.clone(),
     });
     // As the two above, in front of a filter that takes bytes.
     env.add_filter("_unhex", |value: &Value| unhex(value).map(|decoded| bytes::value(decoded.into())));
@@ -71,9 +76,12 @@ pub(super) fn hex_digits(bytes: &[u8]) -> String {
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
-/// The bytes of a binary column, which an expression has as base64.
+/// The bytes of a binary column, which an expression has as base64 unless they come straight from it.
 fn column_bytes(value: &Value, filter: &'static str) -> Result<Vec<u8>, Error> {
-    let decoded = value.as_str().and_then(|text| base64::engine::general_purpose::STANDARD.decode(text).ok());
+    if let Some(bytes) = bytes::as_bytes(value) {
+        return Ok(bytes.to_vec());
+    }
+    let decoded = value.as_str().and_then(|text| STANDARD.decode(text).ok());
     decoded.ok_or(Error::NotBinary { filter })
 }
 
@@ -86,7 +94,7 @@ fn hex(value: &Value) -> Result<String, Error> {
 
 fn to_base64(bytes: &[u8]) -> Result<String, Error> {
     within_limit(bytes.len().div_ceil(3).saturating_mul(4))?;
-    Ok(base64::engine::general_purpose::STANDARD.encode(bytes))
+    Ok(STANDARD.encode(bytes))
 }
 
 fn unhex(value: &Value) -> EngineOutcome<Vec<u8>> {
@@ -113,7 +121,7 @@ fn unbase64(value: &Value) -> EngineOutcome<Vec<u8>> {
         if text.contains(|c: char| c.is_ascii_whitespace()) {
             text = Cow::Owned(text.replace(|c: char| c.is_ascii_whitespace(), ""));
         }
-        let alphabet = if text.contains(['-', '_']) { &URL_SAFE } else { &STANDARD };
+        let alphabet = if text.contains(['-', '_']) { &READ_URL_SAFE } else { &READ_STANDARD };
         alphabet.decode(&*text).ok()
     };
     defined(value, value).map_err(Error::into_engine)?;
@@ -135,8 +143,7 @@ fn uuid(value: &Value, is_swapped: Option<bool>) -> EngineOutcome<String> {
 }
 
 fn urlencode(value: &Value) -> Result<String, Error> {
-    let is_single = value.as_str().is_some() || as_decimal(value).is_some();
-    if !is_single && matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
+    if matches!(value.kind(), ValueKind::Seq | ValueKind::Map | ValueKind::Iterable) {
         return Err(Error::Filter { filter: "urlencode", problem: "lists and maps have no form; use a single value" });
     }
     let text = text_of(value)?;

@@ -29,8 +29,8 @@ pub(super) fn install(env: &mut Environment<'static>) {
 /// The elements; a text, whose characters the engine would take for some, is no list.
 fn elements(filter: &'static str, list: &Value) -> Result<impl Iterator<Item = Result<Value, Error>>, Error> {
     defined(list, list)?;
-    match (list.kind(), list.as_str()) {
-        (ValueKind::Seq | ValueKind::Iterable, None) => Ok(valid(iterate(list)?)),
+    match list.kind() {
+        ValueKind::Seq | ValueKind::Iterable => Ok(valid(iterate(list)?)),
         _ => Err(Error::Filter { filter, problem: "this value is no list" }),
     }
 }

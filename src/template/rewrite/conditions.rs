@@ -34,28 +34,25 @@ pub(in crate::template) fn condition_link(link: TemplateLink, source: &str) -> R
     rewritten
 }
 
-fn function_of(operator: Operator) -> &'static str {
-    match operator {
-        Operator::Is(Relation::Equal) => "_is_eq(",
-        Operator::Is(Relation::Unequal) => "_is_ne(",
-        Operator::Is(Relation::Less) => "_is_lt(",
-        Operator::Is(Relation::AtMost) => "_is_le(",
-        Operator::Is(Relation::Greater) => "_is_gt(",
-        Operator::Is(Relation::AtLeast) => "_is_ge(",
-        Operator::In => "_is_in(",
-    }
+/// The beginning of a call of the function for this operator.
+fn function_of(operator: Operator) -> String {
+    format!("_is_{}(", suffix_of(operator))
 }
 
 /// As `function_of`, in templates, where NULL is a value.
-pub(super) fn function_of_values(operator: Operator) -> &'static str {
+pub(super) fn function_of_values(operator: Operator) -> String {
+    format!("_{}(", suffix_of(operator))
+}
+
+fn suffix_of(operator: Operator) -> &'static str {
     match operator {
-        Operator::Is(Relation::Equal) => "_eq(",
-        Operator::Is(Relation::Unequal) => "_ne(",
-        Operator::Is(Relation::Less) => "_lt(",
-        Operator::Is(Relation::AtMost) => "_le(",
-        Operator::Is(Relation::Greater) => "_gt(",
-        Operator::Is(Relation::AtLeast) => "_ge(",
-        Operator::In => "_in(",
+        Operator::Is(Relation::Equal) => "eq",
+        Operator::Is(Relation::Unequal) => "ne",
+        Operator::Is(Relation::Less) => "lt",
+        Operator::Is(Relation::AtMost) => "le",
+        Operator::Is(Relation::Greater) => "gt",
+        Operator::Is(Relation::AtLeast) => "ge",
+        Operator::In => "in",
     }
 }
 
@@ -95,7 +92,7 @@ impl Rewritten {
             }
             (Operator::In, Expr::List(list)) => self.one_of(left, &list.items),
             (Operator::In, Expr::Tuple(tuple)) => self.one_of(left, &tuple.items),
-            _ => self.call_of_two(function_of(operator), left, right),
+            _ => self.call_of_two(&function_of(operator), left, right),
         }
     }
 
@@ -123,9 +120,9 @@ impl Rewritten {
     fn compared(&mut self, expr: &Expr) {
         let begin = self.text.len();
         self.expr(expr);
-        if let Some((image, name)) = plain_column(expr) {
+        if let Some((side, name)) = plain_column(expr) {
             self.text.truncate(begin);
-            self.push(if image == "old" { "_typed_old[" } else { "_typed_row[" });
+            self.push(if side == "old" { "_typed_old[" } else { "_typed_row[" });
             self.string(name);
             self.push("]");
         } else if let Expr::Const(constant) = expr

@@ -27,23 +27,39 @@ const JINJA_NAMES: [(&str, &str); 5] = [
 ];
 
 /// Filters that tell the bytes of a column from a text.
-const TAKES_BYTES: [&str; 3] = ["base64", "hmac", "sha256"];
+const TAKES_BYTES: [&str; 5] = ["base64", "hex", "hmac", "sha256", "uuid"];
+
+/// What the value of a filter, or an argument that may take its place, is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// It is worked on.
+    Operand,
+    /// It is sent as it is, unless it is `omit`.
+    Sent,
+    /// Its bytes count; a text may be base64.
+    Bytes,
+    /// As `Bytes`, where it stands in for them: a text is its bytes in UTF-8.
+    BytesInstead,
+}
+
+impl Purpose {
+    /// That of the replacement of such a value.
+    fn instead(self) -> Purpose {
+        if self == Purpose::Bytes { Purpose::BytesInstead } else { self }
+    }
+}
 
 impl Rewritten {
-    pub(super) fn filter(&mut self, node: &ast::Spanned<ast::Filter>) {
-        self.filter_giving(node, node.name, Self::expr);
+    pub(super) fn filter(&mut self, node: &ast::Spanned<ast::Filter>, may_omit: bool) {
+        let purpose = if may_omit && is_default(node) { Purpose::Sent } else { Purpose::Operand };
+        self.filter_giving(node, node.name, purpose);
     }
 
-    /// `name`: that of the engine's filter. `value`: writes what it is applied to.
-    fn filter_giving(
-        &mut self,
-        node: &ast::Spanned<ast::Filter>,
-        name: &str,
-        value: impl FnOnce(&mut Rewritten, &Expr),
-    ) {
+    /// `name`: that of the engine's filter. `purpose`: that of the value it is applied to.
+    fn filter_giving(&mut self, node: &ast::Spanned<ast::Filter>, name: &str, purpose: Purpose) {
         self.check_filter(node);
         let paths_before = self.paths.len();
-        let takes_bytes = TAKES_BYTES.contains(&node.name);
+        let purpose = if TAKES_BYTES.contains(&node.name) { Purpose::Bytes } else { purpose };
         if self.in_condition {
             self.push("_filter(");
             self.string(name);
@@ -57,11 +73,7 @@ impl Rewritten {
             self.string(node.name);
             self.push(", ");
         }
-        match &node.expr {
-            Some(inner) if takes_bytes => self.bytes(inner),
-            Some(inner) => value(self, inner),
-            None => {}
-        }
+        node.expr.iter().for_each(|value| self.for_purpose(value, purpose));
         self.push(if is_given { ")" } else { "" });
         if self.in_condition {
             self.push(", ");
@@ -70,13 +82,26 @@ impl Rewritten {
             self.push(name);
             self.push("(");
         }
-        match &node.args[..] {
-            [CallArg::Pos(key)] if takes_bytes => self.bytes(key),
-            args => self.more_arguments(args, node.span()),
+        match (&node.args[..], node.name) {
+            ([CallArg::Pos(key)], "hmac") => self.for_purpose(key, Purpose::Bytes),
+            ([CallArg::Pos(replacement), rest @ ..], _) if is_default(node) => {
+                self.for_purpose(replacement, purpose.instead());
+                self.push(", ");
+                self.more_arguments(rest, node.span());
+            }
+            (args, _) => self.more_arguments(args, node.span()),
         }
         self.push(if self.in_condition { ")" } else { "))" });
-        if ["d", "default"].contains(&node.name) {
+        if is_default(node) {
             node.expr.iter().for_each(|inner| self.forget_path(paths_before, inner));
+        }
+    }
+
+    fn for_purpose(&mut self, expr: &Expr, purpose: Purpose) {
+        match purpose {
+            Purpose::Operand => self.expr(expr),
+            Purpose::Sent => self.part(expr, true),
+            Purpose::Bytes | Purpose::BytesInstead => self.bytes(expr, purpose),
         }
     }
 
@@ -95,43 +120,53 @@ impl Rewritten {
     }
 
     /// A value in which the bytes of a column are not yet base64; a value of any other kind as it is.
-    fn bytes(&mut self, expr: &Expr) {
+    fn bytes(&mut self, expr: &Expr, purpose: Purpose) {
         match expr {
-            Expr::Filter(node) if node.name == "unhex" => self.filter_giving(node, "_unhex", Self::expr),
-            Expr::Filter(node) if node.name == "unbase64" => self.filter_giving(node, "_unbase64", Self::expr),
-            Expr::Filter(node) if ["d", "default"].contains(&node.name) => {
-                self.filter_giving(node, node.name, Self::bytes);
-            }
+            Expr::Filter(node) if node.name == "unhex" => self.filter_giving(node, "_unhex", Purpose::Operand),
+            Expr::Filter(node) if node.name == "unbase64" => self.filter_giving(node, "_unbase64", Purpose::Operand),
+            Expr::Filter(node) if is_default(node) => self.filter_giving(node, node.name, purpose),
             Expr::IfExpr(node) => {
                 self.push("(");
-                self.bytes(&node.true_expr);
+                self.bytes(&node.true_expr, of_branch(&node.true_expr, purpose));
                 self.push(" if ");
                 self.expr(&node.test_expr);
                 if let Some(other) = &node.false_expr {
                     self.push(" else ");
-                    self.bytes(other);
+                    self.bytes(other, of_branch(other, purpose));
                 }
                 self.push(")");
             }
             Expr::BinOp(node) if matches!(node.op, BinOpKind::ScOr) => {
                 self.push("(");
-                self.bytes(&node.left);
+                self.bytes(&node.left, purpose);
                 self.push(" or ");
-                self.bytes(&node.right);
+                self.bytes(&node.right, purpose.instead());
                 self.push(")");
             }
             other => {
+                let is_instead = purpose == Purpose::BytesInstead;
+                self.push(if is_instead { "_bytes(" } else { "" });
                 let begin = self.text.len();
                 self.expr(other);
-                if let Some((image, name)) = plain_column(other) {
+                if let Some((side, name)) = plain_column(other) {
                     self.text.truncate(begin);
-                    self.push(if image == "old" { "_bytes_old[" } else { "_bytes_row[" });
+                    self.push(if side == "old" { "_bytes_old[" } else { "_bytes_row[" });
                     self.string(name);
                     self.push("]");
                 }
+                self.push(if is_instead { ")" } else { "" });
             }
         }
     }
+}
+
+/// Of `a if … else b`, a literal stands in for the other side.
+fn of_branch(branch: &Expr, purpose: Purpose) -> Purpose {
+    if matches!(branch, Expr::Const(_)) { purpose.instead() } else { purpose }
+}
+
+fn is_default(node: &ast::Filter) -> bool {
+    ["d", "default"].contains(&node.name)
 }
 
 fn takes_null(node: &ast::Filter) -> bool {

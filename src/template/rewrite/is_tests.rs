@@ -17,18 +17,17 @@ impl Rewritten {
             if self.in_condition {
                 return self.link(TemplateLink { left: &node.expr, operator, right });
             }
-            self.wrap(conditions::function_of_values(operator), &node.expr, ", ");
+            self.wrap(&conditions::function_of_values(operator), &node.expr, ", ");
             return self.wrap("", right, ")");
         }
         self.check_word("test", node.name, &TESTS, &node.args, node.span());
         if self.in_condition && conditions::TESTS_OF_TEXT.contains(&node.name) {
             return self.test_of_null(node);
         }
-        if let (Some((image, name)), "defined" | "undefined", []) =
-            (plain_column(&node.expr), node.name, &node.args[..])
-            && !self.is_local(image)
+        if let (Some((side, name)), "defined" | "undefined", []) = (plain_column(&node.expr), node.name, &node.args[..])
+            && !self.is_local(side)
         {
-            return self.asks_for_column(image, name, node.name, node.expr.span());
+            return self.asks_for_column(side, name, node.name, node.expr.span());
         }
         let (reads_all_columns, paths_before) = (self.reads_all_columns, self.paths.len());
         // What is undefined is neither NULL nor not.
@@ -52,12 +51,12 @@ impl Rewritten {
 
     /// `row.x is defined`: false, and no error, where the table has no such column. What else this template reads of the
     /// column is no mistake then.
-    fn asks_for_column(&mut self, image: &str, name: &str, test: &str, span: Span) {
+    fn asks_for_column(&mut self, side: &str, name: &str, test: &str, span: Span) {
         self.asked_for.push(name.to_string());
         self.columns.iter_mut().filter(|column| column.name == name).for_each(|column| column.may_lack = true);
-        self.read(image, span);
+        self.read(side, span);
         self.column(name, span);
-        self.push(if image == "old" { "(_any_old[" } else { "(_any_row[" });
+        self.push(if side == "old" { "(_any_old[" } else { "(_any_row[" });
         self.string(name);
         self.push("] is ");
         self.push(test);

@@ -40,3 +40,37 @@ fn what_is_no_column_of_bytes_is_refused() {
     fails_with(text("{{ row.note | hex }}", &insert("paid")), "NULL");
     fails_with(text("{{ row.status | uuid }}", &insert("no base64")), "columns of bytes");
 }
+
+#[test]
+fn what_stands_in_for_bytes_is_bytes_to_the_filters_that_tell_them() {
+    let empty = holding(&[]);
+    for (source, expected) in [
+        // `none` would be three bytes if it were read as base64.
+        ("row.raw | default('none', true) | hex", "6e6f6e65"),
+        ("(row.raw or 'none') | hex", "6e6f6e65"),
+        ("('none' if op == 'insert' else row.raw) | hex", "6e6f6e65"),
+        ("row.raw | default(row.status, true) | hex", "70616964"),
+        ("row.raw | default('0123456789abcdef', true) | uuid", "30313233-3435-3637-3839-616263646566"),
+        ("row.raw | default('none', true) | base64", "bm9uZQ=="),
+        ("row.raw | default('00ff' | unhex, true) | hex", "00ff"),
+        ("(row.raw or ('00ff' | unhex)) | base64", "AP8="),
+        ("row.raw | default(row.note, true) | default('none', true) | hex", "6e6f6e65"),
+    ] {
+        assert_eq!(text(&format!("{{{{ {source} }}}}"), &empty), Ok(expected.to_string()), "{source}");
+        assert_eq!(condition(&format!("({source}) == '{expected}'"), &empty), Ok(true), "{source}");
+    }
+    let full = holding(&[0, 255]);
+    for (source, expected) in [
+        ("row.doc.none | default(row.raw) | base64", "AP8="),
+        ("row.doc.none | default(row.raw) | hex", "00ff"),
+        (
+            "row.doc.none | default(row.raw) | sha256",
+            "06eb7d6a69ee19e5fbdf749018d3d2abfa04bcbd1365db312eb86dc7169389b8",
+        ),
+        ("row.raw | default('none', true) | hex", "00ff"),
+        ("[row.raw][0] | hex", "00ff"),
+    ] {
+        assert_eq!(text(&format!("{{{{ {source} }}}}"), &full), Ok(expected.to_string()), "{source}");
+    }
+    fails_with(text("{{ row.raw | default(5, true) | hex }}", &empty), "columns of bytes");
+}

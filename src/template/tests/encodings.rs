@@ -103,10 +103,11 @@ fn a_text_is_escaped_for_xml_once() {
         "<o>{% if true %}{{ row.status | xml }}{% endif %}</o>",
         "<o>{% set s = row.status | xml %}{{ s }}</o>",
     ] {
-        let template = TextTemplate::compile_xml(source, &no_env).expect("compiles");
+        let template = TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect("compiles");
         assert_eq!(template.render(&scope(&row)), Ok(format!("<o>{escaped}</o>")), "{source}");
     }
-    let whole = TextTemplate::compile_xml("<o>{{ ('<p>' ~ (row.status | xml) ~ '</p>') | safe }}</o>", &no_env);
+    let whole =
+        TextTemplate::compile_markup("<o>{{ ('<p>' ~ (row.status | xml) ~ '</p>') | safe }}</o>", Markup::Xml, &no_env);
     let expected = format!("<o><p>{escaped}</p></o>");
     assert_eq!(whole.expect("compiles").render(&scope(&row)), Ok(expected));
 }

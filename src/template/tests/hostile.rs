@@ -100,7 +100,7 @@ fn there_are_enough_of_them() {
 
 fn form(source: &[(&str, &str)], lists: FormLists, change: &Arc<Change>) -> Result<Vec<(String, String)>, String> {
     let members = source.iter().map(|(name, text)| {
-        let template = TextTemplate::compile(text, &no_env).expect("compiles");
+        let template = TextTemplate::compile_optional(text, &no_env).expect("compiles");
         (Box::from(*name), BodyTemplate::Text(template))
     });
     let mut out = b"before".to_vec();
@@ -129,7 +129,7 @@ fn a_value_of_an_xml_text_stays_in_its_place() {
     let simple = "<o id=\"{{ row.status }}\" b='{{ row.status ~ '' }}'><n>{{ row.status }}</n>{{ row.total }}</o>";
     let program = "<o id=\"{% if true %}{{ row.status }}{% endif %}\" b='{{ row.status }}'><n>{{ row.status }}</n>{{ row.total }}</o>";
     for source in [simple, program] {
-        let template = TextTemplate::compile_xml(source, &no_env).expect("compiles");
+        let template = TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect("compiles");
         for value in VALUES {
             let text = template.render(&scope(&insert(value))).unwrap_or_else(|error| panic!("{value:?}: {error}"));
             let document = Document::parse(&text).unwrap_or_else(|error| panic!("{value:?}: {error}\n{text}"));
@@ -150,7 +150,7 @@ fn a_value_of_an_xml_text_stays_in_its_place() {
 #[test]
 fn what_is_called_safe_is_not_escaped() {
     for source in ["<o>{{ row.status | safe }}</o>", "<o>{% if true %}{{ row.status | safe }}{% endif %}</o>"] {
-        let template = TextTemplate::compile_xml(source, &no_env).expect("compiles");
+        let template = TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect("compiles");
         assert_eq!(template.render(&scope(&insert("<a>1</a>"))).as_deref(), Ok("<o><a>1</a></o>"), "{source}");
     }
 }
@@ -168,7 +168,7 @@ fn a_value_stands_only_where_it_can_be_escaped() {
         ("<!DOCTYPE {{ row.status }}><a/>", "in `<?…?>` or `<!…>`"),
         ("<a>{% if op == 'insert' %}<b {{ row.status }}/>{% endif %}</a>", "it could add attributes"),
     ] {
-        let flaws = TextTemplate::compile_xml(source, &no_env).expect_err(source);
+        let flaws = TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect_err(source);
         assert!(flaws[0].message.contains(message), "{source}: {}", flaws[0].message);
         let at = source.find("{{").expect("a value") + 1;
         assert_eq!((flaws.len(), flaws[0].line, flaws[0].column), (1, 1, at), "{source}");
@@ -179,8 +179,49 @@ fn a_value_stands_only_where_it_can_be_escaped() {
         "<!-- <a --><a b=\"'{{ row.status }}'\" c='\"{{ row.status }}\"'>{{ row.status }}<b/>{{ row.status }}</a>",
         "<?xml version='1.0'?><!DOCTYPE a><a><![CDATA[<x y=]]>{{ row.status }}</a>",
     ] {
-        TextTemplate::compile_xml(source, &no_env).expect(source);
+        TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect(source);
     }
+}
+
+#[test]
+fn a_value_of_html_stands_neither_in_scripts_nor_in_styles() {
+    use Markup::{Html, Xhtml, Xml};
+    for (source, message) in [
+        ("<p>{{ row.id }}<script>let a = '{{ row.status }}';</script>", "can't stand in `<script>`"),
+        ("<SCRIPT type=\"module\">'{{ row.status }}'</SCRIPT>", "can't stand in `<script>`"),
+        ("<script>a</scripts>{{ row.status }}</script>", "can't stand in `<script>`"),
+        ("<script>{{ row.status | tojson | safe }}</script>", "can't stand in `<script>`"),
+        ("<script>if (a > b) { x = \"<p>{{ row.status }}</p>\" }</script>", "can't stand in `<script>`"),
+        ("<style\n>p { color: {{ row.status }} }</style>", "can't stand in `<style>`"),
+        ("<iframe>{{ row.status }}</iframe>", "can't stand in `<iframe>`"),
+        ("<p onclick=\"f('{{ row.status }}')\">", "in an attribute that is run"),
+        ("<p class='a' onClick = '{{ row.status }}'>", "in an attribute that is run"),
+        ("<iframe srcdoc=\"{{ row.status }}\">", "in an attribute that is run"),
+        ("<script src=\"{{ row.status }}\">'{{ row.status }}'</script>", "can't stand in `<script>`"),
+        ("<!-- <script> {{ row.status }} -->", "in an XML comment"),
+    ] {
+        for markup in [Html, Xhtml] {
+            let flaws = TextTemplate::compile_markup(source, markup, &no_env).expect_err(source);
+            assert!(flaws[0].message.contains(message), "{source}: {}", flaws[0].message);
+            assert_eq!(flaws.len(), 1, "{source}");
+        }
+    }
+    let self_closed = "<script src='a.js'/><p>{{ row.status }}</p>";
+    let flaws = TextTemplate::compile_markup(self_closed, Html, &no_env).expect_err("HTML has no such end");
+    assert!(flaws[0].message.contains("can't stand in `<script>`"), "{}", flaws[0].message);
+    TextTemplate::compile_markup(self_closed, Xhtml, &no_env).expect("XML has it");
+    for source in [
+        "<script src=\"{{ row.status }}\"></script><p class=\"on {{ row.status }}\" data-on='{{ row.id }}'>{{ row.status }}</p>",
+        "<style>p > a { color: red }</style ><scripts>{{ row.status }}</scripts>",
+        "<title>{{ row.status }}</title><textarea>{{ row.status }}</textarea><p style=\"width: 1px\" title='{{ row.id }}'>",
+    ] {
+        for markup in [Html, Xhtml] {
+            TextTemplate::compile_markup(source, markup, &no_env).expect(source);
+        }
+    }
+    let plain_xml =
+        "<order online=\"{{ row.id }}\"><style>{{ row.status }}</style><script>{{ row.status }}</script></order>";
+    TextTemplate::compile_markup(plain_xml, Xml, &no_env).expect("names mean nothing");
 }
 
 #[test]
@@ -209,7 +250,6 @@ fn documents_of_a_row_become_nested_fields() {
     for (source, message) in [
         ("{{ row.note }}", "NULL has no form; give a replacement"),
         ("{{ row.note ~ '' }}", "NULL"),
-        ("x {{ row.note or omit }}", "`omit` can't be a part of a text"),
         ("{{ {'a]b': 1} }}", "a name within the value has `[` or `]`"),
         ("{{ row.doc.none }}", "`row.doc.none` is undefined"),
     ] {
@@ -223,7 +263,7 @@ fn omit_leaves_out_members_and_elements_of_a_body_and_nothing_else() {
     let object = |members: Vec<(&str, BodyTemplate)>| {
         BodyTemplate::Object(members.into_iter().map(|(name, member)| (name.into(), member)).collect())
     };
-    let text = |source: &str| BodyTemplate::Text(TextTemplate::compile(source, &no_env).expect("compiles"));
+    let text = |source: &str| BodyTemplate::Text(TextTemplate::compile_optional(source, &no_env).expect("compiles"));
     let body = object(vec![
         ("first", text("{{ omit }}")),
         ("kept", text("{{ row.status }}")),
@@ -234,16 +274,56 @@ fn omit_leaves_out_members_and_elements_of_a_body_and_nothing_else() {
     let mut out = Vec::new();
     body.render(&scope(&insert), &mut out).expect("renders");
     assert_eq!(String::from_utf8_lossy(&out), r#"{"kept":"x","nested":{},"list":["1","2"]}"#);
-    for (source, message) in [
-        ("{{ omit }}", "`omit` stands for a whole member"),
-        ("x{{ omit }}", "`omit` can't be a part of a text"),
-        ("{% if true %}{{ omit }}{% endif %}", "`omit` can't be a part of a text"),
-        ("{{ [omit] }}", "`omit` stands for a whole member"),
+    for source in [
+        "{{ row.note | default(omit, true) }}",
+        "{{ row.doc.none | default(omit) }}",
+        "{{ row.doc.none | default(row.note or omit) | default('x') }}",
+        "{{ (omit if op == 'insert' else row.id) or 'x' }}",
+        "{{ op == 'insert' and omit }}",
     ] {
+        let gone = object(vec![("gone", text(source))]);
         let mut out = Vec::new();
-        let rendered = text(source).render(&scope(&insert), &mut out).map_err(|error| error.to_string());
-        fails_with(rendered.map(|()| String::from_utf8_lossy(&out).into_owned()), message);
+        gone.render(&scope(&insert), &mut out).expect("renders");
+        assert_eq!(String::from_utf8_lossy(&out), "{}", "{source}");
     }
-    let flaws = Condition::compile("row.note == omit", "r", &no_env).expect_err("a condition sends nothing");
-    assert!(flaws[0].message.contains("a condition has none"), "{}", flaws[0].message);
+}
+
+#[test]
+fn omit_is_refused_where_it_is_not_the_whole_value_of_what_can_be_left_out() {
+    for source in [
+        "x{{ omit }}",
+        "{{ row.note or omit }} ",
+        "{% if true %}{{ omit }}{% endif %}",
+        "{% set gone = omit %}{{ gone }}",
+        "{% if omit %}x{% endif %}",
+        "{{ [row.id, omit] }}",
+        "{{ {'a': omit} }}",
+        "{{ [row.note or omit] | join(',') }}",
+        "{{ 'x' ~ (row.note or omit) }}",
+        "{{ omit + 1 }}",
+        "{{ omit == row.id }}",
+        "{{ row.id in [omit] }}",
+        "{{ omit is none }}",
+        "{{ not omit }}",
+        "{{ omit and row.id }}",
+        "{{ row.id if omit else 1 }}",
+        "{{ (row.note or omit) | upper }}",
+        "{{ (row.note or omit) | string }}",
+        "{{ (row.note or omit) | base64 }}",
+        "{{ row.status | replace('x', omit) }}",
+        "{{ row.status | trim(omit) }}",
+        "{{ row.tags | map('x', omit) }}",
+        "{{ row.note | default('x', omit) }}",
+        "{{ row.doc[omit] }}",
+        "{{ (row.note or omit)[:1] }}",
+        "{{ (row.note or omit).a }}",
+    ] {
+        let flaws = TextTemplate::compile_optional(source, &no_env).expect_err(source);
+        assert!(flaws[0].message.contains("here nothing can be left out"), "{source}: {}", flaws[0].message);
+    }
+    let refused = |flaws: Vec<Flaw>| flaws[0].message.contains("here nothing can be left out");
+    assert!(TextTemplate::compile("{{ row.note or omit }}", &no_env).is_err_and(refused));
+    assert!(TextTemplate::compile_markup("<a>{{ row.note or omit }}</a>", Markup::Xml, &no_env).is_err_and(refused));
+    assert!(UrlTemplate::compile("http://a.test/{{ row.note or omit }}", &no_env).is_err_and(refused));
+    assert!(Condition::compile("row.note == omit", "r", &no_env).is_err_and(refused));
 }

@@ -60,16 +60,13 @@ impl RowArgs {
     /// The change of the row that is named.
     pub async fn change(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<Change> {
         let typed = self.typed_table(rules, settings).await?;
-        let pairs = self.row.iter().map(|pair| Ok((column(&typed, &pair.column)?.1, pair.value.clone())));
-        let named_by = pairs.collect::<anyhow::Result<Vec<_>>>()?;
+        let named_by = columns(&typed, "--row", &self.row)?;
+        let named_by: Vec<_> = named_by.into_iter().map(|(_, name, value)| (name, value.to_owned())).collect();
         let stored = source::stored_row(settings, &typed, &named_by).await?;
         let mut after = stored.clone();
-        for pair in &self.set {
-            let (index, name) = column(&typed, &pair.column)?;
-            after[index] = match typed.columns[index].kind.as_ref().filter(|_| pair.value != NULL) {
-                Some(kind) => {
-                    typed_text::parse(kind, &pair.value).map_err(|takes| anyhow!("column {name} takes {takes}"))?
-                }
+        for (index, name, value) in columns(&typed, "--set", &self.set)? {
+            after[index] = match typed.columns[index].kind.as_ref().filter(|_| value != NULL) {
+                Some(kind) => typed_text::parse(kind, value).map_err(|takes| anyhow!("column {name} takes {takes}"))?,
                 None => Value::Null,
             };
         }
@@ -101,6 +98,19 @@ impl RowArgs {
     }
 }
 
+/// The columns that an option names, each once, with what is given for them.
+fn columns<'p>(typed: &TypedTable, option: &str, pairs: &'p [Pair]) -> anyhow::Result<Vec<(usize, Box<str>, &'p str)>> {
+    let mut columns: Vec<(usize, Box<str>, &str)> = Vec::new();
+    for Pair { column: name, value } in pairs {
+        let (index, name) = column(typed, name)?;
+        if columns.iter().any(|(other, ..)| *other == index) {
+            bail!("{option} names column {name} twice; give it one value");
+        }
+        columns.push((index, name, value));
+    }
+    Ok(columns)
+}
+
 /// The place of a column and its name as the table has it.
 fn column(typed: &TypedTable, name: &str) -> anyhow::Result<(usize, Box<str>)> {
     let names = || typed.table.columns.iter().map(|name| &**name);
@@ -122,5 +132,27 @@ fn transaction() -> Transaction {
         committed_at_us: now,
         original_commit_us: now,
         is_own: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::Table;
+
+    #[test]
+    fn an_option_names_each_column_once() {
+        let columns = vec!["id".into(), "note".into()];
+        let table = Table { schema: "shop".into(), name: "orders".into(), columns, primary_key: vec![0] };
+        let typed = TypedTable { table, columns: Vec::new() };
+        let named = |pairs: &[&str]| {
+            let pairs: Vec<Pair> = pairs.iter().map(|pair| Pair::parse(pair).expect("a pair")).collect();
+            let columns = super::columns(&typed, "--set", &pairs).map_err(|error| error.to_string())?;
+            Ok(columns.into_iter().map(|(index, _, value)| (index, value.to_owned())).collect())
+        };
+        assert_eq!(named(&["note=a=b", "id=1"]), Ok(vec![(1, "a=b".to_owned()), (0, "1".to_owned())]));
+        let twice: Result<Vec<(usize, String)>, String> = named(&["id=1", "note=x", "id=1"]);
+        assert_eq!(twice, Err("--set names column id twice; give it one value".to_owned()));
+        assert!(named(&["nota=x"]).is_err_and(|message| message.contains("did you mean `note`?")));
     }
 }

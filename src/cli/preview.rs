@@ -124,17 +124,23 @@ struct PreviewView {
 }
 
 fn show(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<output::Reader> {
-    let of_table = rules.iter().filter(|rule| rule.tables.match_any(&change.table.schema, &change.table.name));
-    let explained: Vec<Explained> = of_table.map(|rule| Explained::of(rule, change)).collect();
-    let printed = match json {
-        false => text::preview(change, &explained, form) + "\n",
-        true => {
-            let mut facts = b"{".to_vec();
-            json::write_facts(change, &mut facts);
-            facts.push(b'}');
-            let change = serde_json::from_slice(&facts)?;
-            serde_json::to_string(&PreviewView { change, rules: explained })? + "\n"
-        }
-    };
-    Ok(output::write(printed.as_bytes())?)
+    Ok(output::write(printed(rules, change, form, json)?.as_bytes())?)
 }
+
+fn printed(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<String> {
+    let of_table = rules.iter().filter(|rule| rule.tables.match_any(&change.table.schema, &change.table.name));
+    let explained: Vec<Explained> = of_table.clone().map(|rule| Explained::of(rule, change)).collect();
+    // What one of them redacts is shown beside none of them.
+    let change = change.redacted(|name| of_table.clone().any(|rule| rule.redacts(name)));
+    if !json {
+        return Ok(text::preview(&change, &explained, form) + "\n");
+    }
+    let mut facts = b"{".to_vec();
+    json::write_facts(&change, &mut facts);
+    facts.push(b'}');
+    let change = serde_json::from_slice(&facts)?;
+    Ok(serde_json::to_string(&PreviewView { change, rules: explained })? + "\n")
+}
+
+#[cfg(test)]
+mod tests;

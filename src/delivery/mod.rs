@@ -33,7 +33,7 @@ pub use lane::RuleUnderWay;
 pub(crate) use lane::{Lanes, Place, Turn};
 #[doc(hidden)]
 pub use sink::fuzzing;
-pub use sink::{Client, Shown, ShownRequest, Sinks};
+pub use sink::{Client, Shown, ShownParts, ShownRequest, ShownStatement, Sinks};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};
@@ -85,7 +85,7 @@ impl Delivery {
     ///
     /// # Errors
     /// A line for people when the row makes none, without row values.
-    pub fn preview(&self) -> Result<Shown<'_>, String> {
+    pub fn preview(&self) -> Result<Shown, String> {
         Shown::of(self)
     }
 

@@ -9,6 +9,7 @@ mod http;
 mod sql;
 
 pub use http::ShownRequest;
+pub use sql::ShownStatement;
 
 use std::fmt;
 use std::time::Duration;
@@ -104,43 +105,53 @@ impl Ready {
 }
 
 /// What a delivery would send, for people, with secrets masked: the text is made when it is shown.
-pub struct Shown<'d>(Sent<'d>);
+pub struct Shown(Sent);
 
-enum Sent<'d> {
+enum Sent {
     /// As a `curl` command.
     Http(http::HttpReady),
-    /// Without values.
-    Sql(&'d str),
+    /// As a comment.
+    Sql(ShownStatement),
 }
 
-impl Shown<'_> {
+impl Shown {
     /// What the delivery would send now.
     ///
     /// # Errors
     /// As [`Ready::prepare`].
-    pub(super) fn of(delivery: &Delivery) -> Result<Shown<'_>, String> {
+    pub(super) fn of(delivery: &Delivery) -> Result<Shown, String> {
         Ok(Shown(match &delivery.action().work {
             Work::Call(call) => Sent::Http(http::prepare(delivery, call)?),
-            Work::Sql(sql) => Sent::Sql(&sql.statement),
+            Work::Sql(sql) => Sent::Sql(sql::prepare(delivery, sql)?.shown()),
         }))
     }
 }
 
-impl Shown<'_> {
-    /// The request. None: it is a statement.
-    pub fn request(&self) -> Option<ShownRequest> {
-        match &self.0 {
-            Sent::Http(ready) => Some(ready.shown()),
-            Sent::Sql(_) => None,
+/// The parts of what a delivery would send.
+#[derive(Debug)]
+pub enum ShownParts {
+    Request(ShownRequest),
+    Statement(ShownStatement),
+}
+
+impl Shown {
+    /// Its parts, to be shown in another form.
+    pub fn into_parts(self) -> ShownParts {
+        match self.0 {
+            Sent::Http(ready) => ShownParts::Request(ready.shown()),
+            Sent::Sql(statement) => ShownParts::Statement(statement),
         }
     }
 }
 
-impl fmt::Display for Shown<'_> {
+impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Sent::Http(ready) => f.write_str(&ready.shown().to_curl()),
-            Sent::Sql(statement) => write!(f, "# a statement: {statement}"),
+            Sent::Sql(ShownStatement { statement, params }) => {
+                write!(f, "# a statement: {}", statement.replace('\n', "\n# "))?;
+                params.iter().try_for_each(|(name, value)| write!(f, "\n# {name}: {value}"))
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::change::{Cell, Change, json};
-use crate::delivery::{Delivery, Origin, SagaAction, ShownRequest};
+use crate::delivery::{Delivery, Origin, SagaAction, ShownParts, ShownRequest, ShownStatement};
 use crate::printable::shortened;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{Clause, OrderBy, Rule};
@@ -16,6 +16,9 @@ use crate::saga::NextAction;
 
 /// A value in an explanation; longer ones are cut.
 const VALUE_CHARS_MAX: usize = 60;
+
+/// A filter may take a redacted value, and not the `***` in its place.
+const NOT_SHOWN: &str = "what is sent can't be shown, because it is made from a redacted column";
 
 /// What a rule makes of a change.
 #[derive(Debug, PartialEq, Serialize)]
@@ -27,8 +30,8 @@ pub(in crate::cli) struct Explained {
     /// Why it does not match, can't be decided, can't be sent, or would be paused.
     pub why: Option<String>,
     pub request: Option<RequestView>,
-    /// Instead of a request: the statement that would be executed.
-    pub statement: Option<String>,
+    /// Instead of a request.
+    pub statement: Option<StatementView>,
     /// What else is true of the delivery.
     pub then: Vec<String>,
 }
@@ -63,6 +66,15 @@ impl RequestView {
     }
 }
 
+/// A statement that would be executed, with secrets masked.
+#[derive(Debug, PartialEq, Serialize)]
+pub(in crate::cli) struct StatementView {
+    /// With `?` where values go.
+    pub sql: String,
+    /// One for each `?`: its name, and its value as JSON; long ones are cut.
+    pub params: Vec<(String, String)>,
+}
+
 impl Explained {
     /// `change` is of a table that the rule is for.
     pub fn of(rule: &Arc<Rule>, change: &Arc<Change>) -> Explained {
@@ -83,15 +95,32 @@ impl Explained {
         if let Some(lacks) = rule.lacks(&change.table) {
             return Explained { verdict: PreviewVerdict::Paused, why: Some(lacks.to_string()), ..explained };
         }
-        match refusal.and_then(|_| sent(rule, change)) {
-            Ok((request, statement)) => Explained { request, statement, then: then(rule, change), ..explained },
-            Err(why) => Explained { verdict: PreviewVerdict::DeadLetter, why: Some(why), ..explained },
+        let sent = match refusal.and_then(|_| sent(rule, change)) {
+            Ok(sent) => sent,
+            Err(why) => return Explained { verdict: PreviewVerdict::DeadLetter, why: Some(why), ..explained },
+        };
+        let shown = match rule.redact.is_empty() {
+            true => Ok(sent),
+            false => self::sent(rule, &Arc::new(change.redacted(|name| rule.redacts(name)))),
+        };
+        let explained = Explained { then: then(rule, change), ..explained };
+        match shown {
+            Ok(ShownParts::Request(mut request)) => {
+                if !rule.redact.is_empty() {
+                    request.url = request.url.replace("%2A%2A%2A", "***");
+                }
+                Explained { request: Some(RequestView::of(request)), ..explained }
+            }
+            Ok(ShownParts::Statement(ShownStatement { statement: sql, params })) => {
+                Explained { statement: Some(StatementView { sql, params }), ..explained }
+            }
+            Err(_) => Explained { why: Some(NOT_SHOWN.to_owned()), ..explained },
         }
     }
 }
 
 /// What the first call of a delivery would send: a request or a statement.
-fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<(Option<RequestView>, Option<String>), String> {
+fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownParts, String> {
     let saga_action = rule.saga.as_ref().and_then(|saga| {
         let mut log = saga.definition.begin();
         match saga.definition.next(&mut log) {
@@ -108,11 +137,7 @@ fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<(Option<RequestView>, 
         saga_action,
         more: None,
     };
-    let shown = delivery.preview()?;
-    Ok(match shown.request() {
-        Some(request) => (Some(RequestView::of(request)), None),
-        None => (None, Some(shown.to_string().trim_start_matches("# a statement: ").to_owned())),
-    })
+    Ok(delivery.preview()?.into_parts())
 }
 
 fn why_not(rule: &Rule, change: &Arc<Change>, clause: Clause) -> String {

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::super::output::clean;
-use super::explained::{Explained, PreviewVerdict, RequestView};
+use super::explained::{Explained, PreviewVerdict, RequestView, StatementView};
 use crate::change::{Change, json};
 
 /// How a request is shown.
@@ -38,7 +38,7 @@ pub(in crate::cli) fn preview(change: &Change, explained: &[Explained], form: Re
             write_request(request, form, &mut out);
         }
         if let Some(statement) = &one.statement {
-            let _ = writeln!(out, "\n    {}\n", clean(statement));
+            write_statement(statement, &mut out);
         }
         for line in &one.then {
             let _ = writeln!(out, "    - {}", clean(line));
@@ -56,6 +56,16 @@ fn head(change: &Change) -> String {
         false => format!("  {}:{}", transaction.file, transaction.offset),
     };
     format!("{} {} {}{place}\n", change.op.as_str(), change.table, clean(&String::from_utf8_lossy(&key)))
+}
+
+fn write_statement(statement: &StatementView, out: &mut String) {
+    let StatementView { sql, params } = statement;
+    let lines = sql.lines().map(str::to_owned).chain(params.iter().map(|(name, value)| format!("  {name}: {value}")));
+    out.push('\n');
+    for line in lines {
+        let _ = writeln!(out, "    {}", clean(&line));
+    }
+    out.push('\n');
 }
 
 fn write_request(request: &RequestView, form: RequestForm, out: &mut String) {

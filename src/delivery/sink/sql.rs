@@ -13,6 +13,7 @@ use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::failure::Answer;
+use crate::printable::shortened;
 use crate::rules::{Sql, SqlSettings, SuccessStatuses};
 use crate::saga::ActionEnd;
 use crate::template::BodyTemplate;
@@ -23,6 +24,32 @@ use crate::write_back::{Database, Failed, WriteFailureKind};
 pub(in crate::delivery) struct SqlReady {
     sql: Arc<Sql>,
     values: Vec<Value>,
+}
+
+/// A value that is shown; longer ones are cut.
+const SHOWN_CHARS_MAX: usize = 60;
+
+/// A statement as it may be shown: `***` stands for values that are made with a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownStatement {
+    /// With `?` where values go.
+    pub statement: String,
+    /// One for each `?`: its name, and its value as JSON.
+    pub params: Vec<(String, String)>,
+}
+
+impl SqlReady {
+    pub fn shown(&self) -> ShownStatement {
+        let value = |template: &BodyTemplate, value: &Value| match template.uses_env() {
+            true => "***".to_owned(),
+            false => shortened(&value.to_string(), SHOWN_CHARS_MAX),
+        };
+        let params = self.sql.params.iter().zip(&self.values);
+        ShownStatement {
+            statement: self.sql.statement.to_string(),
+            params: params.map(|((name, template), shown)| (name.to_string(), value(template, shown))).collect(),
+        }
+    }
 }
 
 /// Renders the templates of its parameters.
@@ -90,7 +117,8 @@ mod tests {
             "table: shop.orders\nrules:\n  - name: r\n    steps:\n      - name: s\n        \
              sql: {{statement: 'UPDATE t SET a = :a WHERE id = :id', params: {{id: '{{{{ row.id }}}}', a: '{value}'}}}}\n"
         );
-        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None).expect("it loads");
+        let rules =
+            RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| Some("s3cret".to_owned())).expect("it loads");
         testing::delivery(&rules.rules()[0], 1, 7)
     }
 
@@ -101,14 +129,25 @@ mod tests {
         }
     }
 
+    fn ready_to_show(delivery: &Delivery) -> ShownStatement {
+        match delivery.preview().expect("it renders").into_parts() {
+            sink::ShownParts::Statement(statement) => statement,
+            other @ sink::ShownParts::Request(_) => panic!("{other:?}"),
+        }
+    }
+
     #[test]
-    fn the_values_stand_in_the_order_of_the_statement_and_are_not_shown() {
+    fn the_values_stand_in_the_order_of_the_statement_and_are_shown_shortened_and_without_secrets() {
         let delivery = delivery("{{ row.id + 1 }}");
         assert_eq!(ready(&delivery), Ok(vec![8.into(), 7.into()]));
         assert_eq!(
             delivery.preview().map(|shown| shown.to_string()),
-            Ok("# a statement: UPDATE t SET a = ? WHERE id = ?".to_owned())
+            Ok("# a statement: UPDATE t SET a = ? WHERE id = ?\n# a: 8\n# id: 7".to_owned())
         );
+        let long = ready_to_show(&self::delivery(&"x".repeat(100)));
+        assert_eq!(long.params[0], ("a".to_owned(), format!("\"{}…", "x".repeat(59))));
+        let secret = ready_to_show(&self::delivery("{{ env.TOKEN }}{{ row.id }}"));
+        assert_eq!(secret.params, [("a".to_owned(), "***".to_owned()), ("id".to_owned(), "7".to_owned())]);
         let message = ready(&self::delivery("{{ row.id / 0 }}")).expect_err("no value");
         assert!(message.starts_with("parameter `a`: "), "{message}");
     }

@@ -58,6 +58,9 @@ pub(super) fn rebuild(
     Ok(Rebuilt { letters: counters.letter_count, unreadable, sagas_lost, has_checkpoint })
 }
 
+/// Whether a record can be read, or is not there.
+type IsSound = fn(&Trees) -> bool;
+
 struct Rebuild<'r, 'f> {
     from: &'r Trees,
     to: &'r Trees,
@@ -72,17 +75,22 @@ impl Rebuild<'_, '_> {
         if !self.copy_all(&from.definitions, &to.definitions)? || to.definitions().is_err() {
             clear(to, &to.definitions)?;
         }
-        if self.copy_all(&from.checkpoints, &to.checkpoints)? && to.saved().is_ok() && to.positions().is_ok() {
+        let is_whole = self.copy_all(&from.checkpoints, &to.checkpoints)?;
+        // Each of these is of use without the others and without a checkpoint, and a checkpoint without them.
+        let of_their_own: [(&[u8], IsSound); 3] = [
+            (checkpoint::PAUSED, |trees| trees.paused().is_ok()),
+            (needs::NEEDS, |trees| trees.needs().is_ok()),
+            (position_log::POSITION_LOG, |trees| trees.position_log().is_ok()),
+        ];
+        let (sound, damaged): (Vec<_>, Vec<_>) = of_their_own.into_iter().partition(|(_, is_sound)| is_sound(to));
+        for (name, _) in damaged {
+            remove_record(to, &to.checkpoints, name)?;
+        }
+        if is_whole && to.saved().is_ok() && to.positions().is_ok() {
             return Ok(());
         }
         clear(to, &to.checkpoints)?;
-        for name in [checkpoint::PAUSED, needs::NEEDS, position_log::POSITION_LOG] {
-            self.copy_record(&from.checkpoints, &to.checkpoints, name)?;
-            if to.saved().is_err() || to.positions().is_err() {
-                clear(to, &to.checkpoints)?;
-            }
-        }
-        Ok(())
+        sound.iter().try_for_each(|(name, _)| self.copy_record(&from.checkpoints, &to.checkpoints, name))
     }
 
     fn ledger(&mut self) -> Result<(), Error> {
@@ -189,13 +197,21 @@ impl Rebuild<'_, '_> {
     }
 
     fn copy_record(&mut self, from: &sled::Tree, to: &sled::Tree, name: &[u8]) -> Result<(), Error> {
-        for (key, value) in walk::prefix(from, name).filter_map(Result::ok) {
-            if key.len() == name.len() + size_of::<u32>() {
-                self.new.insert(to, key, value)?;
-            }
-        }
-        Ok(())
+        record(from, name).try_for_each(|(key, value)| self.new.insert(to, key, value))
     }
+}
+
+/// What can be read of a record.
+fn record(tree: &sled::Tree, name: &[u8]) -> impl Iterator<Item = (sled::IVec, sled::IVec)> {
+    let length = name.len() + size_of::<u32>();
+    walk::prefix(tree, name).filter_map(Result::ok).filter(move |(key, _)| key.len() == length)
+}
+
+fn remove_record(trees: &Trees, tree: &sled::Tree, name: &[u8]) -> Result<(), Error> {
+    record(tree, name).try_for_each(|(key, _)| match tree.remove(key) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Error::write(&trees.directory, &error)),
+    })
 }
 
 fn clear(trees: &Trees, tree: &sled::Tree) -> Result<(), Error> {

@@ -30,6 +30,7 @@ async fn store_of(letters: u64, is_closed: bool) -> Sample {
     let mut checkpoint = 0;
     for round in 0..3 {
         let store = open(directory.path());
+        store.write(Write { paused: Some(paused()), ..Write::default() }).await.expect("written");
         for number in letters * round / 3 + 1..=letters * (round + 1) / 3 {
             checkpoint = number;
             let gone = if number % 3 == 0 { vec![] } else { vec![number - number % 3] };
@@ -49,6 +50,11 @@ async fn store_of(letters: u64, is_closed: bool) -> Sample {
     }
     let name = format!("{letters} letters, closed");
     Sample { name, files: directory, letters: there.into_iter().collect(), checkpoint }
+}
+
+/// What the operators of each store have paused.
+fn paused() -> Vec<PausedRule> {
+    vec![PausedRule { rule: "rule-1".into(), since_us: 3, why: "moving house".to_string() }]
 }
 
 pub(super) fn copy_of(directory: &Path) -> TempDir {
@@ -172,6 +178,7 @@ fn outcome(sample: &Sample, directory: &Path) -> Result<&'static str, String> {
     };
     let mut is_named = false;
     match store.saved() {
+        Ok(saved) if saved.paused != paused() => return Err(format!("paused are {:?}", saved.paused)),
         Ok(saved) => match saved.checkpoint.map(|checkpoint| checkpoint.main) {
             Some(main) if main == resume(sample.checkpoint) => {}
             other => return Err(format!("the checkpoint is {:?}", other.map(|main| main.position.to_string()))),
@@ -226,4 +233,30 @@ async fn no_damage_to_one_file_makes_a_store_smaller_or_new() {
     }
     println!("{samples} samples: {counts:#?}");
     assert!(failures.is_empty(), "{} of {samples}: {failures:#?}", failures.len());
+}
+
+/// The log itself has all that counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_file_beside_the_log_may_be_lost_alone() {
+    let sample = store_of(40, true).await;
+    let other = store_of(60, true).await;
+    let names = files_of(sample.files.path(), Path::new(""));
+    let beside: Vec<&PathBuf> = names.iter().filter(|name| *name != Path::new(files::LOG_FILE)).collect();
+    assert!(beside.iter().any(|name| *name == Path::new(tally::FILE)), "{beside:?}");
+    for name in beside {
+        let whole = fs::read(sample.files.path().join(name)).expect("a file");
+        let others = fs::read(other.files.path().join(name)).ok();
+        let contents =
+            [None, Some(Vec::new()), Some(vec![0; whole.len()]), Some(whole[..whole.len() / 2].to_vec()), others];
+        for (nth, content) in contents.into_iter().enumerate() {
+            let copy = copy_of(sample.files.path());
+            let path = copy.path().join(name);
+            match content {
+                Some(content) => fs::write(path, content).expect("written"),
+                None => fs::remove_file(path).expect("removed"),
+            }
+            outcome(&sample, copy.path())
+                .unwrap_or_else(|problem| panic!("{}, damage {nth}: {problem}", name.display()));
+        }
+    }
 }

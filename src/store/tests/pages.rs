@@ -142,3 +142,47 @@ async fn a_checkpoint_that_is_damaged_in_part_is_no_checkpoint_and_what_is_pause
     assert_eq!((saved.checkpoint, saved.paused, saved.lost), (None, paused, loss.place.clone()));
     check_what_is_left(directory.path(), &loss).await;
 }
+
+/// What is paused would be sent again, and what rules need be taken for new.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_the_records_beside_the_checkpoint_a_damaged_one_goes_alone() {
+    let names = [checkpoint::PAUSED, needs::NEEDS, position_log::POSITION_LOG];
+    let whole = closed_store().await;
+    let paused = vec![PausedRule { rule: "rule-1".into(), since_us: 3, why: "moving house".to_string() }];
+    let rule_needs = vec![RuleNeeds { rule: "rule-1".into(), needs: "shop.a: id".to_string() }];
+    let moved = vec![PositionChange {
+        at_us: 7,
+        by: "root".to_string(),
+        how: "--to latest".to_string(),
+        note: None,
+        moves: Vec::new(),
+    }];
+    let store = open(whole.path());
+    let write = Write {
+        paused: Some(paused.clone()),
+        needs: Some(rule_needs.clone()),
+        position_log: Some(moved.clone()),
+        ..Write::default()
+    };
+    store.write(write).await.expect("written");
+    drop(store);
+    for damaged in names {
+        let directory = copy_of(whole.path());
+        let store = open(directory.path());
+        let insert = |value: &[u8]| store.inner.trees.checkpoints.insert(chunks::key(damaged, 0), value);
+        insert(b"\x01damaged beyond its frame").expect("written");
+        drop(store);
+        if let Ok(store) = Store::open(directory.path()) {
+            assert!(store.positions().is_err(), "the damage is named where it is read");
+            assert_eq!(store.saved().expect("the others can be read").paused, paused);
+        }
+        accept_loss(directory.path());
+        let store = open(directory.path());
+        let (saved, positions) = (store.saved().expect("readable"), store.positions().expect("readable"));
+        let or_none = |name: &[u8], is_there: bool| if name == damaged { !is_there } else { is_there };
+        assert_eq!(saved.checkpoint.map(|checkpoint| checkpoint.main), Some(resume(LETTERS - 19)), "{damaged:?}");
+        assert!(or_none(checkpoint::PAUSED, saved.paused == paused), "{damaged:?}: {:?}", saved.paused);
+        assert!(or_none(needs::NEEDS, saved.needs == rule_needs), "{damaged:?}: {:?}", saved.needs);
+        assert!(or_none(position_log::POSITION_LOG, positions.log == moved), "{damaged:?}: {:?}", positions.log);
+    }
+}

@@ -20,6 +20,7 @@ mod replay_binlog;
 mod rule;
 mod rule_files;
 mod run;
+mod running_replay;
 mod signals;
 mod source_settings;
 mod source_watch;

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use super::running_replay::{PipelineTask, RunningReplay};
 use crate::admin::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
@@ -23,7 +23,7 @@ use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };
 use crate::delivery::{Client, Dispatcher, Sinks};
-use crate::pipeline::{self, Command, Limits, Pipeline, RangeReplays};
+use crate::pipeline::{Command, Limits, Pipeline, RangeReplays};
 use crate::rules::RuleSet;
 use crate::source::Settings;
 use crate::store::{self, Saved, Store};
@@ -37,36 +37,6 @@ const WAITING_MAX: usize = 64;
 pub(super) enum Reach {
     Daemon(Daemon),
     Store(Store),
-}
-
-/// Items that come while a command runs, and the pipeline that runs it when that is in this process.
-pub(super) struct RunningReplay<T> {
-    pub items: mpsc::Receiver<T>,
-    pipeline: Option<PipelineTask>,
-    stop: watch::Sender<bool>,
-}
-
-impl<T> RunningReplay<T> {
-    /// Asks for an orderly end. A daemon gets no more requests: it finishes by itself what it has under way.
-    pub(super) fn stop(&mut self) {
-        self.stop.send_replace(true);
-        if self.pipeline.is_none() {
-            self.items.close();
-        }
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
-    }
-
-    /// Waits for the pipeline to end, once all items have come.
-    pub(super) async fn finish(self) -> anyhow::Result<()> {
-        self.stop.send_replace(true);
-        match self.pipeline {
-            Some(pipeline) => Ok(pipeline.await.map_err(|_| anyhow!("the delivery loop was aborted"))??),
-            None => Ok(()),
-        }
-    }
 }
 
 impl Reach {
@@ -178,13 +148,13 @@ impl Reach {
     }
 
     /// Delivers a binlog range again: with the daemon's rules and source, or with those that `offline` says.
-    pub(super) async fn redeliver(
+    pub(super) async fn replay_binlog(
         &self,
         request: BinlogReplayRequest,
         offline: impl FnOnce() -> anyhow::Result<(Offline, Settings)>,
     ) -> anyhow::Result<RunningReplay<BinlogReplayReport>> {
         match self {
-            Reach::Daemon(daemon) => Ok(followed(daemon.replay_binlog(&request).await?)),
+            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay_binlog(&request).await?)),
             Reach::Store(store) => {
                 let (Offline { rules, database }, source) = offline()?;
                 let rules = Arc::new(rules);
@@ -195,7 +165,7 @@ impl Reach {
                 let replays = BinlogReplays { replays, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.run(&request, &reports).await });
-                Ok(RunningReplay { items, pipeline: Some(pipeline), stop })
+                Ok(RunningReplay::here(items, pipeline, stop))
             }
         }
     }
@@ -207,7 +177,7 @@ impl Reach {
         offline: impl FnOnce() -> anyhow::Result<Offline>,
     ) -> anyhow::Result<RunningReplay<ReplayReport>> {
         match self {
-            Reach::Daemon(daemon) => Ok(followed(daemon.replay(&selection).await?)),
+            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
                 let Offline { rules, database } = offline()?;
                 let rules = Arc::new(rules);
@@ -216,7 +186,7 @@ impl Reach {
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
-                Ok(RunningReplay { items, pipeline: Some(pipeline), stop })
+                Ok(RunningReplay::here(items, pipeline, stop))
             }
         }
     }
@@ -228,14 +198,14 @@ impl Reach {
         rules: impl FnOnce() -> anyhow::Result<RuleSet>,
     ) -> anyhow::Result<RunningReplay<Preview>> {
         match self {
-            Reach::Daemon(daemon) => Ok(followed(daemon.preview(&selection).await?)),
+            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.preview(&selection).await?)),
             Reach::Store(store) => {
                 let (commands, _) = mpsc::channel(1);
                 let rules = Arc::new(rules()?);
                 let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (previews, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.preview(&selection, &previews).await });
-                Ok(followed(items))
+                Ok(RunningReplay::of_daemon(items))
             }
         }
     }
@@ -247,8 +217,6 @@ pub(super) struct Offline {
     /// Where the rules write back to.
     pub database: Option<Database>,
 }
-
-type PipelineTask = JoinHandle<Result<(), pipeline::Error>>;
 
 /// A pipeline in this process that serves commands alone.
 fn without_source(
@@ -271,10 +239,6 @@ fn without_source(
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);
     Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
-}
-
-fn followed<T>(items: mpsc::Receiver<T>) -> RunningReplay<T> {
-    RunningReplay { items, pipeline: None, stop: watch::Sender::new(false) }
 }
 
 /// The daemon that must run for this command.

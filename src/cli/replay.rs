@@ -10,7 +10,8 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
-use super::reach::{Offline, Reach, RunningReplay, SHUTDOWN_TIMEOUT};
+use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
+use super::running_replay::{ReplayEnding, ReportKind, RunningReplay};
 use super::{CommandVerdict, rule_files, signals, source_settings};
 use crate::admin::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
 use crate::config::WriteSettings;
@@ -53,42 +54,29 @@ pub(super) async fn run(
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
     let mut running = reach.replay(selection, offline).await?;
     let mut display = Display::new(how.json);
-    let mut totals = Err("the running rowhook broke off".to_string());
-    let (mut until_now, mut is_interrupted) = (Totals::default(), false);
-    loop {
-        let report = tokio::select! {
-            report = running.items.recv() => report,
-            // A daemon gets no more requests then; a pipeline of our own lets attempts under way finish.
-            _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
-                output::complain("stopping: attempts under way finish, the other dead letters stay as they are");
-                is_interrupted = true;
-                totals = Err("interrupted".to_string());
-                running.stop();
-                continue;
-            }
-        };
-        match report {
-            Some(ReplayReport::Ended(ended)) => totals = Ok(ended),
-            // What an interruption leads to is no other problem.
-            Some(ReplayReport::Failed { .. }) if is_interrupted => {}
-            Some(ReplayReport::Failed { message }) => totals = Err(message),
-            Some(report) => {
-                if let ReplayReport::Progress(progress) = &report {
-                    count_in(&mut until_now, &progress.result);
-                }
-                display.show(&report)?;
-            }
-            None => break,
+    let mut until_now = Totals::default();
+    let show = |report: ReplayReport| {
+        if let ReplayReport::Progress(progress) = &report {
+            count_in(&mut until_now, &progress.result);
         }
-    }
+        display.show(&report)
+    };
+    let rest = "the other dead letters stay as they are";
+    let ReplayEnding { totals, is_interrupted } = running.follow(&mut interrupted, rest, kind, show).await?;
     display.end();
     if is_interrupted && !how.json {
         output::print(&format!("{} when interrupted\n", sums(until_now)))?;
     }
-    let finished = running.finish().await;
-    let totals = totals.map_err(|message| anyhow::anyhow!("{message}"));
-    finished?;
+    running.finish().await?;
     sum_up(totals?, how.json)
+}
+
+fn kind(report: ReplayReport) -> ReportKind<ReplayReport, Totals> {
+    match report {
+        ReplayReport::Ended(totals) => ReportKind::Ended(totals),
+        ReplayReport::Failed { message } => ReportKind::Failed(message),
+        report => ReportKind::Interim(report),
+    }
 }
 
 fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {

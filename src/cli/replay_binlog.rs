@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
+use super::running_replay::ReportKind;
 use super::{CommandVerdict, rule_files, signals, source_settings};
 use crate::admin::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use crate::admin::view::status::PositionView;
@@ -75,34 +76,14 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
     };
     // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
-    let mut running = reach.redeliver(request, offline).await?;
+    let mut running = reach.replay_binlog(request, offline).await?;
     let mut display = Display::new(json);
-    let mut tally = Err("the running rowhook broke off".to_string());
-    let mut is_interrupted = false;
-    loop {
-        let report = tokio::select! {
-            report = running.items.recv() => report,
-            _ = interrupted.wait_for(|stop| *stop), if !running.is_stopping() => {
-                output::complain("stopping: attempts under way finish, no more are started");
-                tally = Err("interrupted".to_string());
-                running.stop();
-                is_interrupted = true;
-                continue;
-            }
-        };
-        match report {
-            Some(BinlogReplayReport::Ended(ended)) => tally = Ok(ended),
-            // What an interruption leads to is no other problem.
-            Some(BinlogReplayReport::Failed { .. }) if is_interrupted => {}
-            Some(BinlogReplayReport::Failed { message }) => tally = Err(message),
-            Some(report) => display.show(&report)?,
-            None => break,
-        }
-    }
+    let show = |report: BinlogReplayReport| display.show(&report);
+    let ending = running.follow(&mut interrupted, "no more are started", kind, show).await?;
     let display_gathers = display.gathers;
-    display.end(tally.is_err())?;
+    display.end(ending.totals.is_err())?;
     running.finish().await?;
-    let tally = tally.map_err(|message| anyhow::anyhow!("{message}"))?;
+    let tally = ending.totals?;
     if json {
         output::print_json_line(&BinlogReplayReport::Ended(tally.clone()))?;
     } else if dry_run {
@@ -115,13 +96,21 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
     Ok(if tally.dead == 0 { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
+fn kind(report: BinlogReplayReport) -> ReportKind<BinlogReplayReport, BinlogReplayTotals> {
+    match report {
+        BinlogReplayReport::Ended(tally) => ReportKind::Ended(tally),
+        BinlogReplayReport::Failed { message } => ReportKind::Failed(message),
+        report => ReportKind::Interim(report),
+    }
+}
+
 /// Asks on a terminal; elsewhere no answer is possible.
 fn confirm(rule: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(config::Error::Unconfirmed.into());
     }
     let mut stderr = io::stderr();
-    write!(stderr, "This calls again what rule {} has called. Go on? [y/N] ", clean(rule))?;
+    write!(stderr, "This repeats earlier calls of rule {}. Go on? [y/N] ", clean(rule))?;
     stderr.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;

@@ -11,7 +11,7 @@ use futures_util::{Stream, stream};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use uuid::Uuid;
 
-use super::command::{Command, LoopStatus, SentAs};
+use super::command::{Command, LoopStatus, NotReplayed, SentAs};
 use super::replay::{
     self, ReplayDelivery, ReplayEnd, ReplayEvent, ReplayItem, ReplayListener, ReplayMode, ReplayTally, Unheard,
 };
@@ -74,8 +74,8 @@ enum Error {
     BadPosition { file: String, offset: u64, problem: String },
     #[error("there is nothing between {from} and {to}")]
     Empty { from: Box<Position>, to: Box<Position> },
-    #[error("rule {rule} is paused; rowhook resume {rule} first")]
-    Paused { rule: String },
+    #[error(transparent)]
+    NotReplayed(#[from] NotReplayed),
     #[error("the main stream has not begun yet: say where to end with --to")]
     NoEnd,
     #[error(
@@ -136,7 +136,7 @@ impl RangeReplays {
             Err(ReplayEnd::Stopping) => {
                 failed("rowhook is stopping; what was not delivered again was not sent".to_owned())
             }
-            Err(ReplayEnd::Paused { rule }) => failed(Error::Paused { rule }.to_string()),
+            Err(ReplayEnd::Paused { rule }) => failed(NotReplayed::Paused { rule }.to_string()),
             Err(ReplayEnd::Unheard) => {
                 return tracing::info!(rule, "replay of a binlog range ended early: the operator disconnected");
             }
@@ -179,7 +179,7 @@ impl RangeReplays {
         let status = self.status().await?;
         let of_rule = status.rules.iter().find(|status| status.rule == rule.name);
         match of_rule.and_then(|status| status.paused.as_ref()) {
-            Some(_) => Err(Error::Paused { rule: rule.name.clone() }.into()),
+            Some(_) => Err(Error::from(NotReplayed::Paused { rule: rule.name.clone() }).into()),
             None => Ok(()),
         }
     }

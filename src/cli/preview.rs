@@ -14,14 +14,13 @@ use anyhow::{anyhow, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use uuid::Uuid;
 
 use super::{CommandVerdict, output, rule_files, signals, source_settings};
 use crate::change::{Change, json};
 use crate::config::{self, File, RulesArgs, SourceArgs};
 use crate::pattern::TablePatterns;
 use crate::rules::{Rule, RuleSet};
-use crate::source::{self, FirstConnect, SourceEvent};
+use crate::source::{self, SourceEvent};
 use crate::suggest::did_you_mean;
 use crate::telemetry::Metrics;
 
@@ -64,10 +63,7 @@ pub(super) struct PreviewArgs {
 }
 
 pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<CommandVerdict> {
-    let mut settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?;
-    settings.instance = Uuid::new_v4();
-    settings.server_id = None;
-    settings.first_connect = FirstConnect::FailFast;
+    let settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?.of_another_reader();
     let from = source::From::Start(config::parse_start("from", &args.from)?);
     let rules = chosen(&rule_files::load(&args.rules.resolve(file))?, &args.names)?;
     let form = if args.curl { RequestForm::Curl } else { RequestForm::Plain };

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use anyhow::{anyhow, bail};
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
-use uuid::Uuid;
 
 use super::{CommandVerdict, output, rule_files, signals, source_settings};
 use crate::change::{Change, json};
@@ -18,7 +17,7 @@ use crate::config::{self, File, RulesArgs, SourceArgs};
 use crate::pattern::{TablePattern, TablePatterns};
 use crate::position::{Committed, Description, Position};
 use crate::rules::{Match, RuleSet};
-use crate::source::{self, FirstConnect, SourceEvent};
+use crate::source::{self, SourceEvent};
 use crate::telemetry::Metrics;
 
 #[derive(Debug, clap::Args)]
@@ -50,10 +49,7 @@ pub(super) struct TailArgs {
 }
 
 pub(super) async fn run(args: TailArgs, file: &File) -> anyhow::Result<CommandVerdict> {
-    let mut settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?;
-    settings.instance = Uuid::new_v4();
-    settings.server_id = None;
-    settings.first_connect = FirstConnect::FailFast;
+    let settings = source_settings::of(args.source.resolve(file)?, &Arc::default())?.of_another_reader();
     let from = source::From::Start(config::parse_start("from", &args.from)?);
     let tables = TablePatterns(args.table);
     let needs_rules = !args.raw || tables.0.is_empty();

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use futures_util::{Stream, stream};
 use tokio::sync::{Mutex, mpsc, oneshot};
-use uuid::Uuid;
 
 use super::command::{Command, LoopStatus, NotReplayed, SentAs};
 use super::replay::{
@@ -19,7 +18,7 @@ use crate::change::Change;
 use crate::delivery::{Delivery, Failure, Origin, Outcome};
 use crate::position::{FileOffset, Position, Start};
 use crate::rules::Rule;
-use crate::source::{self, FirstConnect, Following, Settings, SourceEvent};
+use crate::source::{self, Following, Settings, SourceEvent};
 use crate::telemetry::Metrics;
 
 /// What is to be delivered once more.
@@ -152,13 +151,7 @@ impl RangeReplays {
     ) -> Result<ReplayTally, ReplayEnd<Error>> {
         let BinlogRange { rule, from, to, mode } = binlog_range;
         self.refuse_paused(&rule).await?;
-        let settings = Settings {
-            instance: Uuid::new_v4(),
-            server_id: None,
-            first_connect: FirstConnect::FailFast,
-            names_tables: false,
-            ..self.settings.clone()
-        };
+        let settings = Settings { names_tables: false, ..self.settings.clone().of_another_reader() };
         let to = self.end(&settings, to).await?;
         let tables = rule.tables.clone();
         // Not the daemon's metrics: what they say of the source is the main stream's.

@@ -100,6 +100,13 @@ impl Learned {
 }
 
 impl Settings {
+    /// The same for a reader beside the one of the data directory: a replica of its own to the server, which does not wait for a
+    /// server that is not there.
+    pub fn of_another_reader(self) -> Settings {
+        let (instance, first_connect) = (Uuid::new_v4(), FirstConnect::FailFast);
+        Settings { instance, server_id: None, first_connect, ..self }
+    }
+
     /// Reads `mysql://user:password@host:port`; user and password may be percent-encoded, the port defaults to 3306.
     pub fn from_url(text: &str, instance: Uuid) -> Result<Settings, Error> {
         Settings::from_parts(text, None, instance)

@@ -14,11 +14,7 @@ use super::{ColumnKind, Value};
 /// What the column takes, without the text.
 pub fn parse(kind: &ColumnKind, text: &str) -> Result<Value, String> {
     Ok(match kind {
-        ColumnKind::Int { bytes, unsigned: true } => {
-            let max = u64::MAX >> (64 - 8 * bytes);
-            let number = text.parse().ok().filter(|number| *number <= max);
-            Value::Uint(number.ok_or_else(|| format!("a whole number from 0 to {max}"))?)
-        }
+        ColumnKind::Int { bytes, unsigned: true } => Value::Uint(unsigned(text, 8 * bytes)?),
         ColumnKind::Int { bytes, unsigned: false } => {
             let max = i64::MAX >> (64 - 8 * bytes);
             let number = text.parse().ok().filter(|number| (-max - 1..=max).contains(number));
@@ -31,11 +27,7 @@ pub fn parse(kind: &ColumnKind, text: &str) -> Result<Value, String> {
             Value::Double(text.parse().ok().filter(|number: &f64| number.is_finite()).ok_or("a number")?)
         }
         ColumnKind::Decimal { precision, scale } => Value::Decimal(decimal(text, *precision, *scale)?.into()),
-        ColumnKind::Bit { bits } => {
-            let max = u64::MAX >> (64 - (*bits).clamp(1, 64));
-            let number = text.parse().ok().filter(|number| *number <= max);
-            Value::Uint(number.ok_or_else(|| format!("a whole number from 0 to {max}"))?)
-        }
+        ColumnKind::Bit { bits } => Value::Uint(unsigned(text, *bits)?),
         ColumnKind::Year => {
             let year = text.parse().ok().filter(|year| *year == 0 || (1901..=2155).contains(year));
             Value::Int(year.ok_or("a year from 1901 to 2155")?)
@@ -75,10 +67,31 @@ pub fn parse(kind: &ColumnKind, text: &str) -> Result<Value, String> {
         }
         ColumnKind::Json { .. } | ColumnKind::Opaque { .. } => {
             serde_json::from_str::<&serde_json::value::RawValue>(text).map_err(|_| "a JSON document")?;
-            Value::Json(text.into())
+            Value::Json(compact(text).into())
         }
         ColumnKind::Unsupported { type_name, fix, .. } => return Err(format!("nothing: {type_name}; {fix}")),
     })
+}
+
+/// A number of so many bits.
+fn unsigned(text: &str, bits: usize) -> Result<u64, String> {
+    let max = u64::MAX >> (64 - bits.clamp(1, 64));
+    text.parse().ok().filter(|number| *number <= max).ok_or_else(|| format!("a whole number from 0 to {max}"))
+}
+
+/// A sound document without blanks between its parts, as the log has it.
+fn compact(document: &str) -> String {
+    let (mut is_in_text, mut is_escaped) = (false, false);
+    let is_kept = |c: &char| {
+        let is_blank = c.is_ascii_whitespace() && !is_in_text;
+        (is_in_text, is_escaped) = match (*c, is_escaped) {
+            ('"', false) => (!is_in_text, false),
+            ('\\', false) => (is_in_text, is_in_text),
+            _ => (is_in_text, false),
+        };
+        !is_blank
+    };
+    document.chars().filter(is_kept).collect()
 }
 
 fn moment_form(digits: usize, zone: &str) -> String {
@@ -211,7 +224,12 @@ mod tests {
                 "new,x",
                 Err("labels with commas between them, of new, paid"),
             ),
-            (ColumnKind::Json { length_bytes: 4 }, r#"{"a": [1]}"#, Ok(r#"{"a": [1]}"#)),
+            (ColumnKind::Json { length_bytes: 4 }, r#"{"a": [1]}"#, Ok(r#"{"a":[1]}"#)),
+            (
+                ColumnKind::Json { length_bytes: 4 },
+                "[ \"a b\\\" c\",\n\t{ \"d\" : \"\\\\\" } ]",
+                Ok("[\"a b\\\" c\",{\"d\":\"\\\\\"}]"),
+            ),
             (ColumnKind::Json { length_bytes: 4 }, "{a}", Err("a JSON document")),
         ] {
             let expected = expected.map(str::to_owned).map_err(str::to_owned);

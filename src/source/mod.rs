@@ -80,6 +80,7 @@ pub use passing::What;
 pub use password::{Password, PasswordCommand, PasswordSource};
 pub use places::{Between, Count, NextTransaction, NoPlace, Places};
 pub use prove::Evidence;
+pub use refused::quoted_account;
 pub use settings::{FirstConnect, Learned, Settings, SourceTls, TlsMode};
 pub use stored_row::{NoStoredRow, stored_row};
 

@@ -13,7 +13,7 @@ use super::settings::{Settings, TlsMode};
 pub(super) const CONNECTIONS_MAX: usize = 5;
 
 /// `user@host`, as CURRENT_USER() says it, as statements take it.
-pub(super) fn quoted_account(account: &str) -> String {
+pub fn quoted_account(account: &str) -> String {
     let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
     format!("{}@{}", quoted(user), quoted(host))
 }

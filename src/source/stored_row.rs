@@ -6,7 +6,6 @@
 use mysql_async::{Params, Row, Value as SqlValue};
 
 use super::connect::connect;
-use super::connection::Connection;
 use super::error::Error;
 use super::settings::Settings;
 use crate::column::bytes::Bytes;
@@ -48,8 +47,8 @@ pub async fn stored_row(
         conditions.join(" AND ")
     );
     let values = named_by.iter().map(|(_, value)| SqlValue::from(value.as_str())).collect();
-    let mut rows =
-        ask(&mut connection, &sql, values).await.map_err(|error| Error::of_client(error, &settings.address()))?;
+    let answer: Result<Vec<Row>, _> = connection.exec(&sql, Params::Positional(values)).await;
+    let mut rows = answer.map_err(|error| Error::of_client(error, &settings.address()))?;
     let row = match (rows.pop(), rows.pop()) {
         (Some(row), None) => row,
         (Some(_), Some(_)) => return Err(NoStoredRow::Several { table }),
@@ -63,12 +62,6 @@ pub async fn stored_row(
             value(column, cell).map_err(unreadable)
         })
         .collect()
-}
-
-async fn ask(connection: &mut Connection, sql: &str, values: Vec<SqlValue>) -> Result<Vec<Row>, mysql_async::Error> {
-    // As the binlog has moments; the connection is not used for anything else.
-    connection.query_drop("SET SESSION time_zone = '+00:00'").await?;
-    connection.exec(sql, Params::Positional(values)).await
 }
 
 fn quoted(name: &str) -> String {
@@ -111,25 +104,9 @@ fn value(column: &TypedColumn, cell: SqlValue) -> Result<Value, String> {
         }
         // Also the empty label, which stands for a value that was none.
         (ColumnKind::Enum { .. }, SqlValue::Bytes(bytes)) => Ok(Value::Text(text(bytes)?.into())),
-        (ColumnKind::Json { .. }, SqlValue::Bytes(bytes)) => Ok(Value::Json(compact(&text(bytes)?).into())),
         (kind, SqlValue::Bytes(bytes)) => {
             typed_text::parse(kind, &text(bytes)?).map_err(|takes| format!("it is not {takes}"))
         }
         _ => Err("the server answered with another type than was asked for".to_owned()),
     }
-}
-
-/// The document without the blanks that the server puts between its members.
-fn compact(document: &str) -> String {
-    let (mut is_in_text, mut is_escaped) = (false, false);
-    let is_kept = |c: &char| {
-        let is_blank = *c == ' ' && !is_in_text;
-        (is_in_text, is_escaped) = match (*c, is_escaped) {
-            ('"', false) => (!is_in_text, false),
-            ('\\', false) => (is_in_text, is_in_text),
-            _ => (is_in_text, false),
-        };
-        !is_blank
-    };
-    document.chars().filter(is_kept).collect()
 }

@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::failed::{Failed, TransactionStage, WriteFailureKind};
 use super::value;
 use crate::change::{OWN_MARKER, OWN_TAG};
-use crate::source::{Settings, connect_with};
+use crate::source::{Settings, connect_with, quoted_account};
 
 /// Prepared statements that a connection keeps on the server; above what the rules of one program hold.
 const STATEMENTS_MAX: usize = 64;
@@ -151,7 +151,7 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
             let message = "the account may not mark what it writes as rowhook's own, which rules would then take for a change by another program";
             Err(Failed::new(
                 WriteFailureKind::Unavailable,
-                format!("{message}; fix: {} TO {}", grant(&needed), quoted(&account)),
+                format!("{message}; fix: {} TO {}", grant(&needed), quoted_account(&account)),
             ))
         }
         Err(error) => Err(failed(error)),
@@ -160,12 +160,6 @@ async fn choose_mark(connection: &mut Conn) -> Result<OwnMark, Failed> {
 
 fn grant(privileges: &[&str]) -> String {
     format!("GRANT {} ON *.*", privileges.join(", "))
-}
-
-/// `user@host` as GRANT takes it.
-fn quoted(account: &str) -> String {
-    let (user, host) = account.rsplit_once('@').unwrap_or((account, "%"));
-    format!("'{}'@'{}'", user.replace('\'', "''"), host.replace('\'', "''"))
 }
 
 /// Whether the binlog keeps this statement's text with its rows, and not that of others within it, as for a CALL.
@@ -190,12 +184,6 @@ fn without_comments(mut statement: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_account_is_named_as_a_grant_takes_it() {
-        assert_eq!(quoted("rowhook@%"), "'rowhook'@'%'");
-        assert_eq!(quoted("o'neil@at@10.0.0.1"), "'o''neil@at'@'10.0.0.1'");
-    }
 
     #[test]
     fn a_call_is_not_logged_as_itself() {

@@ -28,7 +28,7 @@ pub(super) fn possible_commands(delivery: &Delivery, known: &KnownSaga) -> Vec<P
     }
     if commands.is_empty() && granted(SagaCommand::FromStart).is_some() {
         let then = match delivery.rule.saga {
-            Some(_) => "begins again with the first step; calls again what was called",
+            Some(_) => "begins again with the first step; repeats earlier calls",
             None => "calls what the rule calls now",
         };
         commands.push(command("--from-start --yes", then.to_owned()));

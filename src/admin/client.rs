@@ -60,7 +60,7 @@ pub enum Error {
     Silent { path: PathBuf, waited: Duration },
     #[error("the running rowhook broke off: {0}")]
     BrokenOff(String),
-    #[error("the running rowhook answered in other words than this version knows ({0}); use the same version for both")]
+    #[error("unexpected response ({0}): command line and daemon are of different versions")]
     Unintelligible(String),
 }
 

@@ -152,7 +152,7 @@ async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing
         },
     ));
     if columns_are_there && !tables.found.is_empty() {
-        findings.push(Finding { level: OK, what: "rules name columns that there are".to_string(), fix: None });
+        findings.push(Finding { level: OK, what: "all columns named in rules exist".to_string(), fix: None });
     }
     findings
 }

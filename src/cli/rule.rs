@@ -70,11 +70,11 @@ pub(super) async fn resume(args: ResumeArgs, file: &File) -> anyhow::Result<Comm
     let ResumeArgs { rule, from, data } = args;
     // Before the daemon is asked: a wrong argument is wrong usage.
     from.as_deref().map(|from| config::parse_start("from", from)).transpose()?;
-    let place = from.as_ref().map_or("where it was".to_string(), |from| format!("from {from}"));
+    let place = from.as_ref().map_or("where it stopped".to_string(), |from| format!("from {from}"));
     let reach = Reach::open(&data.resolve(file)).await?;
     reach.resume(ResumeRequest { rule: rule.clone(), from }).await?;
-    let when = if matches!(reach, Reach::Daemon(_)) { "goes on" } else { "will go on at the next start," };
-    output::print(&format!("{rule} {when} {place}\n"))?;
+    let when = if matches!(reach, Reach::Daemon(_)) { "" } else { "at the next start " };
+    output::print(&format!("{rule} is resumed: {when}it continues {place}\n"))?;
     Ok(CommandVerdict::Done)
 }
 

@@ -176,8 +176,8 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         (None, Some(0)) => facts.push(("runway", "the server purges nothing by age".to_string())),
         (None, _) => {}
     }
-    if let Some(hold) = &status.binlog_pin {
-        facts.push(("binlog pinned", pin_text(hold, now)));
+    if let Some(pin) = &status.binlog_pin {
+        facts.push(("binlog pinned", pin_text(pin, now)));
     }
     if status.dead_letters > 0 {
         let letters = count(status.dead_letters, "dead letter");
@@ -200,9 +200,9 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn pin_text(hold: &BinlogPinView, now: SystemTime) -> String {
-    let (file, rules, since) = (&hold.file, hold.rules.join(", "), ago(&hold.since, now));
-    if hold.pinned {
+fn pin_text(pin: &BinlogPinView, now: SystemTime) -> String {
+    let (file, rules, since) = (&pin.file, pin.rules.join(", "), ago(&pin.since, now));
+    if pin.pinned {
         format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
     } else {
         format!("not at the moment, the log says why; needed from {file} on, for {since}, for {rules}")

@@ -100,7 +100,7 @@ pub enum NotReplayed {
     /// It would wait for an unknown time.
     #[error("rule {rule} is paused; rowhook resume {rule} first")]
     Paused { rule: String },
-    #[error("it has gone meanwhile")]
+    #[error("it no longer exists")]
     Gone,
     /// It was a blocked delivery.
     #[error("it was sent by itself after the one in front of it")]

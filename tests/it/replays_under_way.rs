@@ -101,8 +101,8 @@ fn what_is_resolved_or_discarded_before_its_call_begins_is_not_called() {
     let said = replay.lines();
     for line in [
         "3  order-paid  not replayed  resolved",
-        "5  order-paid  not replayed  it has gone meanwhile",
-        "6  order-paid  not replayed  it has gone meanwhile",
+        "5  order-paid  not replayed  it no longer exists",
+        "6  order-paid  not replayed  it no longer exists",
         "3 delivered, 0 still dead, 3 not replayed",
     ] {
         assert!(said.iter().any(|said| said == line), "{line:?} is missing in {said:#?}");

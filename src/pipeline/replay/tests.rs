@@ -103,7 +103,7 @@ async fn each_outcome_is_reported_and_counted_once() {
             "0: delivered with 204",
             "1: answered 400",
             "2: behind 9",
-            "3: it has gone meanwhile",
+            "3: it no longer exists",
             "4: it is being replayed already",
             "5: resolved",
         ]

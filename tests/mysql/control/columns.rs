@@ -181,7 +181,7 @@ async fn dropped_while_it_runs(server: &MysqlServer) {
     assert_eq!(ids(&noted), numbers(1..=3));
 
     // The same row again: after resuming, after kill -9, after a stop.
-    assert_eq!(done(&home.run(&["resume", "noted"])), "noted goes on where it was\n");
+    assert_eq!(done(&home.run(&["resume", "noted"])), "noted is resumed: it continues where it stopped\n");
     paused_for_want_of(&home, "noted", "note");
     program.kill_9();
     program.restart();

@@ -39,7 +39,7 @@ async fn a_paused_rule_calls_no_more_also_after_a_restart_and_goes_on_in_order_w
     assert_eq!(of_rule(&status(&home), "moving")["state"], "paused");
     assert_eq!(moving.count(), count, "it stays paused over a restart");
 
-    assert_eq!(done(&home.run(&["resume", "moving"])), "moving goes on where it was\n");
+    assert_eq!(done(&home.run(&["resume", "moving"])), "moving is resumed: it continues where it stopped\n");
     let written = writer.stop().await;
     moving.wait_for_count(changes(&written), DEADLINE).await;
     other.wait_for_count(changes(&written), DEADLINE).await;

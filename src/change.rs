@@ -197,7 +197,7 @@ impl Change {
         })
     }
 
-    /// How the column's values stand in the log; none for a row that was stored.
+    /// How the column's values stand in the log; none where that is not known, as of a change that was stored.
     pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         [&self.after, &self.before].into_iter().flatten().find_map(|row| row.kind(column))
     }

@@ -89,7 +89,7 @@ impl Row {
         }
     }
 
-    /// The form of a column's values in the log; None for cells that were read before.
+    /// The form of a column's values in the log; None for cells of which it is not known.
     pub fn kind(&self, column: usize) -> Option<&ColumnKind> {
         match &self.0 {
             Form::Cells(_, kinds) => kinds.as_ref()?.get(column),
@@ -105,7 +105,7 @@ impl Row {
         }
     }
 
-    /// How the columns were declared, where the row is still as the log has it.
+    /// The forms of all columns' values; None for cells of which they are not known.
     pub fn kinds(&self) -> Option<&Arc<[ColumnKind]>> {
         match &self.0 {
             Form::Cells(_, kinds) => kinds.as_ref(),

@@ -142,7 +142,7 @@ pub(super) fn accept_loss(directory: &Path) -> Result<Loss, Error> {
         let until_us = in_doubt_until_us();
         let rebuilt = rebuild::rebuild(opened.as_ref().map(|(_, trees)| trees), &tally, letters.end, until_us, folder)?;
         write_format(folder, tally.format)?;
-        // Closed before its files are moved, which are what they were before sled opened them.
+        // Closed before its files are moved, with the log as it was before sled opened it.
         drop(opened);
         let put_back = Original::of(directory, Some(&tally)).put_back();
         put_back.map_err(Error::directory(directory, "put its log back"))?;

@@ -47,11 +47,11 @@ pub fn fill(home: &Home, letters: &[Letter]) {
 }
 
 /// As [`fill`], with one letter and what was done of it.
-pub fn fill_with_operation(home: &Home, letter: &Letter, log: SagaLog) {
+pub fn fill_with_saga(home: &Home, letter: &Letter, log: SagaLog) {
     let letter = new_letter(letter);
     let (id, rule) = (letter.delivery_id, letter.rule.clone().into());
-    let operation = SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
-    write(home, Write { letters_add: vec![letter], sagas_put: vec![operation], ..Write::default() });
+    let saga = SagaPut { id, rule, log: Arc::new(log), change: None, letter: None };
+    write(home, Write { letters_add: vec![letter], sagas_put: vec![saga], ..Write::default() });
 }
 
 fn write(home: &Home, write: Write) {

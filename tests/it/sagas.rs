@@ -5,7 +5,7 @@ use rowhook::ordering::{LaneKey, LaneKeys};
 use rowhook::saga::{ActionLog, ActionState, Direction, KeptAnswer, SagaLog, StepLog};
 use serde_json::{Value, json};
 
-use crate::letters::{Letter, fill, fill_with_operation};
+use crate::letters::{Letter, fill, fill_with_saga};
 use crate::support::program::{Finished, Home};
 use crate::support::receiver::{Answer, Receiver};
 
@@ -17,11 +17,7 @@ fn home(receiver: &Receiver) -> Home {
     );
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rule);
     let lanes = LaneKeys::one(LaneKey(7));
-    fill_with_operation(
-        &home,
-        &Letter { reason: Reason::Unknown, lanes: lanes.clone(), ..Letter::of("signup", 1) },
-        log(),
-    );
+    fill_with_saga(&home, &Letter { reason: Reason::Unknown, lanes: lanes.clone(), ..Letter::of("signup", 1) }, log());
     fill(&home, &[Letter { reason: Reason::Blocked, lanes, ..Letter::of("signup", 2) }, Letter::of("signup", 3)]);
     home
 }
@@ -64,7 +60,7 @@ fn an_undo_after_a_callback_that_failed_keeps_the_reason_and_says_what_is_not_un
     let steps = vec![done("a"), done("b")];
     let callback = act(ActionState::Failed, 2);
     let log = SagaLog { steps, direction: Direction::Forward, callback, reason: None };
-    fill_with_operation(&home, &Letter { reason: Reason::CallbackFailed, ..Letter::of("signup", 1) }, log);
+    fill_with_saga(&home, &Letter { reason: Reason::CallbackFailed, ..Letter::of("signup", 1) }, log);
     let page = home.run(&["dead-letters", "show", "1"]).stdout;
     for line in
         ["replay 1               calls `on_success` again", "replay 1 --undo        undoes `a`; without `undo`: `b`"]
@@ -148,15 +144,15 @@ saga
 ";
     assert!(page.contains(part), "{page}");
     let letter = json_of(&home, &["dead-letters", "show", "1", "--json"]);
-    let operation = &letter["saga"];
-    assert_eq!((&operation["effect"], &operation["direction"]), (&json!("partial"), &json!("stopped")));
+    let saga = &letter["saga"];
+    assert_eq!((&saga["effect"], &saga["direction"]), (&json!("partial"), &json!("stopped")));
     let next = json!({"commands": [{"flags": "--happened yes|no", "then": "states whether `charge` took effect, then goes on"}]});
-    assert_eq!(operation["next"], next);
-    assert_eq!(operation["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
+    assert_eq!(saga["next"], next);
+    assert_eq!(saga["steps"][0]["answer"], json!({"status": 201, "body": "{\"id\":\"a7\"}", "cut": false}));
     let waiting = json!({"state": "waiting", "attempts": 0, "message": ""});
     let charge = json!({"name": "charge", "state": "unknown", "attempts": 1, "message": "no answer within 10s",
         "undo": waiting, "answer": null});
-    assert_eq!((&operation["steps"][1], &operation["callback"]), (&charge, &waiting));
+    assert_eq!((&saga["steps"][1], &saga["callback"]), (&charge, &waiting));
 
     let list = home.run(&["dead-letters", "list"]).stdout;
     let lines: Vec<&str> = list.lines().collect();

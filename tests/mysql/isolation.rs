@@ -143,7 +143,7 @@ impl Scene {
         }
     }
 
-    /// Promise 4, also of rules that are behind.
+    /// Promise 4, also of late rules.
     fn nothing_covered_came_again(&self, requests: &[Arc<Request>]) {
         let mut last_run: HashMap<&str, usize> = HashMap::new();
         for (arrived, request) in requests.iter().enumerate() {
@@ -194,7 +194,7 @@ async fn a_rule_that_is_not_answered_stops_no_other_without_gtids() {
 /// Rows of a transaction that is too large to be buffered until its commit.
 const LARGE_ROWS: usize = 4000;
 
-async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(options: &[&str]) {
+async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_late(options: &[&str]) {
     let mut scene = Scene::start(options).await;
     scene.write(0..200, 10, "short").await;
     scene.has_had("healthy", 200).await;
@@ -216,12 +216,12 @@ async fn kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(options: &[&s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_and_repeats_nothing_of_detached_rules_with_gtids() {
-    kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(&[]).await;
+    kill_9_loses_and_repeats_nothing_of_rules_that_are_late(&[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kill_9_loses_and_repeats_nothing_of_detached_rules_without_gtids() {
-    kill_9_loses_and_repeats_nothing_of_rules_that_are_behind(GTIDS_OFF).await;
+    kill_9_loses_and_repeats_nothing_of_rules_that_are_late(GTIDS_OFF).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -35,7 +35,7 @@ retry: {retries: 5}";
 #[test]
 fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
     let rule = loaded(SIGNUP);
-    let saga = rule.saga.as_ref().expect("a plan");
+    let saga = rule.saga.as_ref().expect("a saga");
     let action = |id| &rule.actions[saga.number(id).expect("an action")];
     let names: Vec<&str> = saga.steps.iter().map(|step| &*step.name).collect();
     assert_eq!((names, saga.is_single), (vec!["account", "charge", "mark"], false));
@@ -58,7 +58,7 @@ fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
 #[test]
 fn only_answers_that_a_template_reads_are_kept() {
     let rule = loaded(SIGNUP);
-    let saga = rule.saga.as_ref().expect("a plan");
+    let saga = rule.saga.as_ref().expect("a saga");
     let keeps = |id| rule.actions[saga.number(id).expect("an action")].keeps_answer;
     assert!(keeps(ActionId::Step(0)), "later steps read it");
     assert!(!keeps(ActionId::Step(1)), "its state alone is read");
@@ -76,7 +76,7 @@ fn only_answers_that_a_template_reads_are_kept() {
 #[test]
 fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
     let rule = loaded(SIGNUP);
-    let saga = rule.saga.as_ref().expect("a plan");
+    let saga = rule.saga.as_ref().expect("a saga");
     let Work::Sql(sql) = &rule.actions[saga.steps[2].action].work else { panic!("a statement") };
     assert_eq!(&*sql.statement, "UPDATE users SET account = ? WHERE id = ? AND ?");
     let names: Vec<&str> = sql.params.iter().map(|(name, _)| &**name).collect();
@@ -89,7 +89,7 @@ fn a_statement_gets_its_values_in_the_order_of_its_question_marks() {
 
 #[test]
 fn a_rule_has_a_saga_unless_it_is_one_call_that_may_be_repeated() {
-    for (lines, is_planned) in [
+    for (lines, is_saga) in [
         ("call: {url: http://a.test/}", false),
         ("call: {url: http://a.test/, idempotent: true}", false),
         ("call: {url: http://a.test/, idempotent: false}", true),
@@ -98,11 +98,11 @@ fn a_rule_has_a_saga_unless_it_is_one_call_that_may_be_repeated() {
     ] {
         let rule = loaded(lines);
         let is_single = rule.saga.as_ref().map(|saga| (saga.is_single, &*saga.steps[0].name));
-        assert_eq!(is_single, is_planned.then_some((true, "call")), "{lines}");
+        assert_eq!(is_single, is_saga.then_some((true, "call")), "{lines}");
     }
     let rule =
         loaded("call: {url: http://a.test/, idempotent: false, verify: {call: {url: http://b.test/}, when: true}}");
-    let saga = rule.saga.as_ref().expect("a plan");
+    let saga = rule.saga.as_ref().expect("a saga");
     let query = rule.actions[saga.number(ActionId::Verify(0)).expect("a query")].call().expect("a call");
     assert_eq!(query.settings.method, Method::Get, "it asks");
     assert!(query.settings.success.contains(404), "that there is nothing is an answer");
@@ -111,7 +111,7 @@ fn a_rule_has_a_saga_unless_it_is_one_call_that_may_be_repeated() {
 #[test]
 fn the_body_of_a_callback_is_the_outcome_unless_the_rule_says_otherwise() {
     let rule = loaded(SIGNUP);
-    let saga = rule.saga.as_ref().expect("a plan");
+    let saga = rule.saga.as_ref().expect("a saga");
     let body = |id| &rule.actions[saga.number(id).expect("an action")].call().expect("a call").body;
     assert!(matches!(body(ActionId::OnSuccess), Body::Outcome));
     assert!(matches!(body(ActionId::OnFailure), Body::Template(_)));

@@ -97,12 +97,12 @@ impl Scene {
         let is_pinned = async || Some(self.status()["binlog_pin"].clone()).filter(|pin| pin["pinned"] == true);
         let pin = self.until("the binlog is pinned", is_pinned).await;
         assert_eq!(pin["rules"], serde_json::json!(["late"]));
-        self.until("the server waits", async || self.stuck_s(self.holding_thread()?).await).await;
+        self.until("the server waits", async || self.stuck_s(self.pinning_thread()?).await).await;
         pin["file"].as_str().expect("a file").to_string()
     }
 
     /// The thread that sends into the connection that is not read.
-    fn holding_thread(&self) -> Option<u64> {
+    fn pinning_thread(&self) -> Option<u64> {
         let lines = self.program.lines();
         let line = lines.iter().rev().find(|line| line.contains("the binlog is requested and not read"))?;
         line.rsplit_once("thread=").map(|(_, thread)| thread.parse().expect("a number"))
@@ -161,7 +161,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     assert!(warned.contains("WARN") && warned.contains(&file) && warned.contains("rules=\"late\""), "{warned}");
 
     // Longer than the server waits for others.
-    let thread = scene.holding_thread().expect("a thread");
+    let thread = scene.pinning_thread().expect("a thread");
     let since_s = scene.stuck_s(thread).await.expect("it waits");
     let is_old = async || scene.stuck_s(thread).await.filter(|age_s| *age_s >= since_s + 3 * NET_WRITE_TIMEOUT_S);
     scene.until("it waits for long", is_old).await;
@@ -172,7 +172,7 @@ async fn what_a_late_rule_needs_stays_until_it_has_it(options: &[&str]) {
     assert!(scene.files().await.contains(&file), "purged by age");
 
     scene.server.query(&format!("KILL {thread}")).await;
-    let is_another = async || scene.stuck_s(scene.holding_thread().filter(|another| *another != thread)?).await;
+    let is_another = async || scene.stuck_s(scene.pinning_thread().filter(|another| *another != thread)?).await;
     scene.until("it is pinned again", is_another).await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file), "purged after the connection had broken");
@@ -221,8 +221,8 @@ async fn reloading_pins_the_binlog_and_unpins_it() {
     scene.program.wait_for_line("the other rules go on without it", DEADLINE);
     assert_eq!(scene.status()["binlog_pin"], Value::Null);
 
-    let holding = scene.rules.replace("name: late,", "name: late, pin_binlog: true,");
-    reload(&holding);
+    let pinning = scene.rules.replace("name: late,", "name: late, pin_binlog: true,");
+    reload(&pinning);
     let file = scene.pinned_file().await;
     assert!(scene.purge().await);
     assert!(scene.files().await.contains(&file));

@@ -1,4 +1,4 @@
-//! What a person sees of operations that did not end well, and does about them: with a running rowhook and without one.
+//! What a person sees of sagas that did not end well, and does about them: with a running rowhook and without one.
 //!
 //! The oracle is what the API was asked for after each command, in order.
 

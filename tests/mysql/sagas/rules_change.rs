@@ -1,4 +1,4 @@
-//! Rules that become others, or go, while operations of theirs are under way: after a kill what can't go on becomes a dead
+//! Rules that become others, or go, while sagas of theirs are under way: after a kill what can't go on becomes a dead
 //! letter that says how far it was, and in a reload what is under way ends as it began.
 
 use std::time::Instant;

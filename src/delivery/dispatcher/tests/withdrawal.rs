@@ -31,9 +31,9 @@ fn given_back(dispatcher: &mut Dispatcher) -> Vec<Origin> {
 #[tokio::test]
 async fn what_waits_is_taken_back_at_its_turn_and_what_is_under_way_and_the_stream_go_on() {
     let gate = admission();
-    let held = gate.clone();
+    let until = gate.clone();
     let api = Api::start(move |seen| match seen.number {
-        1 => Reply::When(held.clone()),
+        1 => Reply::When(until.clone()),
         _ => Reply::Status(200),
     })
     .await;
@@ -98,8 +98,8 @@ async fn of_a_paused_rule_all_that_is_not_under_way_is_taken_back_at_once() {
 #[tokio::test]
 async fn a_call_that_carries_several_goes_on_without_those_that_are_taken_back() {
     let gate = admission();
-    let held = gate.clone();
-    let api = Api::start(move |_| Reply::When(held.clone())).await;
+    let until = gate.clone();
+    let api = Api::start(move |_| Reply::When(until.clone())).await;
     let rule = rule(&api.url(), |rule| {
         rule.settings.in_flight = 1;
         let until = Until::Wait(std::time::Duration::from_secs(3600));

@@ -17,6 +17,8 @@ pub enum Auth {
     Fixed(Secret),
     /// A parameter of the query, the same for every call.
     Query(QueryKey),
+    /// A signature of each request, made with these.
+    Aws(Arc<AwsCredentials>),
     /// A token of an authorization server, got with the client credentials grant (RFC 6749, section 4.4).
     OAuth2(Arc<OAuth2>),
 }
@@ -37,6 +39,17 @@ impl QueryKey {
         percent_encode(self.value.reveal(), &mut pair);
         Secret::new(&pair)
     }
+}
+
+/// What requests for Amazon Web Services are signed with (Signature Version 4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AwsCredentials {
+    /// As in the scope of a signature: `lambda`, `execute-api`, `events`.
+    pub service: Box<str>,
+    pub region: Box<str>,
+    pub access_key: Secret,
+    pub secret_key: Secret,
+    pub session_token: Option<Secret>,
 }
 
 /// Where a token comes from.

@@ -31,8 +31,8 @@ mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
 pub use auth::{
-    Auth, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, QueryKey, RequestPart, RequestPiece, RequestText,
-    SignatureEncoding, Signing, SigningKey,
+    Auth, AwsCredentials, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, QueryKey, RequestPart, RequestPiece,
+    RequestText, SignatureEncoding, Signing, SigningKey,
 };
 pub use batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
 pub use call::{Body, Call, CloudEventMode, RetryOn};

@@ -2,12 +2,12 @@
 //!
 //! In: a text. Out: the same with all but the unreserved characters of RFC 3986 (section 2.3) encoded, in UTF-8.
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
 /// Everything but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Appends the value.
-pub fn encode(value: &str, out: &mut String) {
-    out.extend(utf8_percent_encode(value, RESERVED));
+pub fn encode(value: impl AsRef<[u8]>, out: &mut String) {
+    out.extend(percent_encode(value.as_ref(), RESERVED));
 }

@@ -12,13 +12,14 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::super::auth::{Auth, ClientStyle, OAuth2, QueryKey};
+use super::super::auth::{Auth, AwsCredentials, ClientStyle, OAuth2, QueryKey};
 use super::super::reader::member;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::Compiler;
 use crate::template::{Secret, percent_encode};
 
-const KINDS: [&str; 4] = ["basic", "bearer", "query", "oauth2"];
+const KINDS: [&str; 5] = ["basic", "bearer", "query", "oauth2", "aws"];
+const AWS_KEYS: [&str; 5] = ["service", "region", "access_key", "secret_key", "session_token"];
 const OAUTH2_KEYS: [&str; 8] =
     ["token_url", "client_id", "client_secret", "scope", "audience", "resource", "params", "style"];
 /// Fields of the form that have a key of their own.
@@ -52,6 +53,7 @@ impl Compiler<'_> {
             }
             "query" => self.query_key(node).map(Auth::Query),
             "oauth2" => self.oauth2(node).map(|oauth2| Auth::OAuth2(Arc::new(oauth2))),
+            "aws" => self.aws(node).map(|credentials| Auth::Aws(Arc::new(credentials))),
             _ => None,
         }
     }
@@ -99,6 +101,48 @@ impl Compiler<'_> {
             let message = format!("`auth` puts `{}` into the query, too; leave it out of the URL", key.name);
             self.reader.problem(url.at, message);
         }
+    }
+
+    fn aws(&mut self, node: &Node) -> Option<AwsCredentials> {
+        let members = self.reader.members(node, "`aws`", &AWS_KEYS)?;
+        let get = |name| member(members, name);
+        let missing: Vec<&str> = AWS_KEYS[..4].iter().copied().filter(|name| get(name).is_none()).collect();
+        if !missing.is_empty() {
+            self.reader.problem(node.at, format!("`aws` lacks {}", missing.join(" and ")));
+        }
+        let service = get("service").and_then(|node| self.aws_word(node, "service", "lambda"));
+        let region = get("region").and_then(|node| self.aws_word(node, "region", "eu-central-1"));
+        let access_key = get("access_key").and_then(|node| {
+            let key = self.secret(node, "access_key")?;
+            let is_key = key.reveal().chars().all(|c| c.is_ascii_alphanumeric());
+            if !is_key {
+                self.reader.problem(node.at, "`access_key` is the id of an access key: letters and digits");
+            }
+            is_key.then_some(key)
+        });
+        let secret_key = get("secret_key").and_then(|node| self.secret(node, "secret_key"));
+        let session_token = match get("session_token") {
+            Some(node) => self.secret(node, "session_token").map(Some),
+            None => Some(None),
+        };
+        let (service, region) = (service?, region?);
+        Some(AwsCredentials {
+            service,
+            region,
+            access_key: access_key?,
+            secret_key: secret_key?,
+            session_token: session_token?,
+        })
+    }
+
+    fn aws_word(&mut self, node: &Node, what: &str, example: &str) -> Option<Box<str>> {
+        let word = self.secret(node, what)?;
+        let is_word = word.reveal().chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        if !is_word {
+            let message = format!("`{what}` is small letters, digits and `-`, such as `{example}`");
+            self.reader.problem(node.at, message);
+        }
+        is_word.then(|| word.reveal().into())
     }
 
     fn oauth2(&mut self, node: &Node) -> Option<OAuth2> {

@@ -89,7 +89,14 @@ impl<'n> NodeReader<'_> {
         // A key in the query leaves this header alone.
         let authorizes = get("auth").is_some_and(|auth| below(auth, "query").is_none());
         let signed: Vec<&Key> = get("sign").map_or(Vec::new(), signature_header_names);
+        let by_aws: &[&str] = match get("auth").and_then(|auth| below(auth, "aws")) {
+            Some(_) => &["x-amz-date", "x-amz-content-sha256", "x-amz-security-token"],
+            None => &[],
+        };
         for HeaderSpec { name, at, .. } in headers {
+            if by_aws.iter().any(|own| own.eq_ignore_ascii_case(name)) {
+                self.problem(*at, "`auth` sets this header; leave one of them out");
+            }
             if signed.iter().any(|key| key.text.eq_ignore_ascii_case(name)) {
                 self.problem(*at, "`sign` sets this header; leave one of them out");
             }

@@ -148,7 +148,7 @@ fn urlencode(value: &Value) -> Result<String, Error> {
     }
     let text = text_of(value)?;
     let mut out = String::new();
-    percent::encode(&text, &mut out);
+    percent::encode(text.as_bytes(), &mut out);
     within_limit(out.len())?;
     Ok(out)
 }

@@ -138,10 +138,10 @@ fn nothing_that_is_derived_from_a_secret_shows_in_debug() {
 #[test]
 fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
     for (call, expected) in [
-        ("auth: {}", "`auth` is exactly one of basic, bearer, query, oauth2"),
+        ("auth: {}", "`auth` is exactly one of basic, bearer, query, oauth2, aws"),
         ("auth: {bearer: a, basic: {user: u, password: p}}", "`auth` is exactly one of"),
         ("auth: {token: a}", "unknown key `token` in `auth`"),
-        ("auth: s3cret", "`auth` must be a map of basic, bearer, query, oauth2"),
+        ("auth: s3cret", "`auth` must be a map of basic, bearer, query, oauth2, aws"),
         ("auth: {bearer: {env: GONE}}", "environment variable `GONE` is not set"),
         ("auth: {bearer: '{{ env.GONE }}'}", "environment variable `GONE` is not set"),
         ("auth: {bearer: '{{ row.token }}'}", "a secret takes `{{ env.NAME }}` only"),
@@ -156,6 +156,16 @@ fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
         ("auth: {query: {name: key, value: {env: GONE}}}", "environment variable `GONE` is not set"),
         ("auth: {query: {name: '{{ env.TOKEN }}', value: {env: TOKEN}}}", "`name` is the literal name of a query"),
         ("auth: {query: {name: '', value: {env: TOKEN}}}", "`name` is the literal name of a query"),
+        ("auth: {aws: {service: lambda}}", "`aws` lacks region and access_key and secret_key"),
+        ("auth: {aws: {service: Lambda, region: r, access_key: A, secret_key: s3cret}}", "`service` is small letters"),
+        ("auth: {aws: {service: s, region: r/s, access_key: A, secret_key: s3cret}}", "`region` is small letters"),
+        ("auth: {aws: {service: s, region: r, access_key: 'A/s3c', secret_key: b}}", "`access_key` is the id of"),
+        ("auth: {aws: {service: s, region: r, access_key: A, secret_key: {env: GONE}}}", "`GONE` is not set"),
+        ("auth: {aws: {service: s, region: r, access_key: A, secret: b}}", "unknown key `secret` in `aws`"),
+        (
+            "auth: {aws: {service: s, region: r, access_key: A, secret_key: b}}, headers: {x-amz-date: c}",
+            "`auth` sets this header; leave one of them out",
+        ),
         ("auth: {oauth2: {client_id: a}}", "`oauth2` lacks token_url and client_secret"),
         (
             "auth: {oauth2: {token_url: 'ftp://s3cret@id.test', client_id: a, client_secret: b}}",

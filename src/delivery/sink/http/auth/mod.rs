@@ -5,6 +5,7 @@
 //! attempt. A token that can't be got is a failed attempt, which a retry may help. Credentials reach no log and no dead
 //! letter, also when the API repeats them.
 
+mod aws;
 mod signature;
 mod token;
 mod token_request;
@@ -24,12 +25,15 @@ use super::prepared::PreparedRequest;
 use crate::delivery::answer::{self, Lack};
 use crate::failure::Answer;
 use crate::rules::{Auth, Call, CallSettings};
+use crate::template::Secret;
 
 /// The headers that [`exchange`] adds to the prepared ones.
 pub(super) fn headers_per_attempt(call: &Call) -> Vec<Cow<'static, str>> {
     let mut names: Vec<Cow<str>> = Vec::new();
-    if let Some(Auth::OAuth2(_)) = &call.auth {
-        names.push("Authorization".into());
+    match &call.auth {
+        Some(Auth::OAuth2(_)) => names.push("Authorization".into()),
+        Some(Auth::Aws(credentials)) => names.extend(aws::header_names(credentials)),
+        Some(Auth::Fixed(_) | Auth::Query(_)) | None => {}
     }
     names.extend(call.sign.iter().flat_map(signature::header_names));
     names
@@ -57,6 +61,11 @@ pub(super) async fn exchange(
         Some(Auth::OAuth2(settings)) => {
             let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.settings.egress };
             exchange_with_token(client, &tokens.slot(key), call, prepared, keep).await?
+        }
+        Some(Auth::Aws(credentials)) => {
+            let received = send(client, call, signed(call, prepared)?, keep).await;
+            let sent = credentials.session_token.iter().chain([&credentials.access_key]);
+            masked(received, sent.map(Secret::reveal))
         }
         Some(Auth::Fixed(_) | Auth::Query(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
@@ -98,8 +107,16 @@ async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Rec
 
 fn signed(call: &Call, prepared: &PreparedRequest) -> Result<Request, String> {
     let mut request = client::request(prepared, call.settings.egress)?;
+    let now = SystemTime::now();
+    if let Some(Auth::Aws(_)) = &call.auth {
+        aws::encode_url(request.url_mut());
+    }
     if let Some(signing) = &call.sign {
-        signature::add(signing, prepared, SystemTime::now(), &mut request);
+        signature::add(signing, prepared, now, &mut request);
+    }
+    // The last one: it signs headers, too.
+    if let Some(Auth::Aws(credentials)) = &call.auth {
+        aws::add(credentials, now, &mut request);
     }
     Ok(request)
 }

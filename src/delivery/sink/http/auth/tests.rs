@@ -43,16 +43,16 @@ fn with_oauth2(address: SocketAddr, token_url: &str) -> Arc<Rule> {
 }
 
 /// What exchanges are made over.
-struct Over {
+pub(super) struct Over {
     client: Client,
     tokens: Tokens,
 }
 
-fn over() -> Over {
+pub(super) fn over() -> Over {
     Over { client: Client::new().unwrap(), tokens: Tokens::default() }
 }
 
-async fn send(Over { client, tokens }: &Over, delivery: &Delivery) -> Result<Received, String> {
+pub(super) async fn send(Over { client, tokens }: &Over, delivery: &Delivery) -> Result<Received, String> {
     exchange(client, tokens, delivery.call(), &prepare(delivery).unwrap(), Keep::NOTHING).await
 }
 

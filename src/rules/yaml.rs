@@ -13,7 +13,7 @@ use super::diagnostic::{self, Diagnostic, FilePlace};
 mod hint;
 mod written;
 
-use written::Written;
+use written::WrittenScalar;
 
 /// A hundred times a large rule file.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
@@ -34,7 +34,7 @@ pub(super) struct Node {
     pub at: FilePlace,
     pub kind: NodeKind,
     /// What the file has here, where values were put into it.
-    written: Option<Box<Written>>,
+    written: Option<Box<WrittenScalar>>,
 }
 
 #[derive(Debug)]

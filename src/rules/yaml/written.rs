@@ -11,7 +11,7 @@ use super::{Node, NodeKind};
 
 /// A scalar as the file has it.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct WrittenScalar {
     text: String,
     style: ScalarStyle,
     /// From the front: a part of the text, and the length of what took its place.
@@ -44,12 +44,12 @@ impl Node {
         if let NodeKind::Scalar { text, style } = &mut self.kind {
             let written = std::mem::replace(text, put);
             let style = std::mem::replace(style, put_style);
-            self.written = Some(Box::new(Written { text: written, style, puts }));
+            self.written = Some(Box::new(WrittenScalar { text: written, style, puts }));
         }
     }
 }
 
-impl Written {
+impl WrittenScalar {
     /// The text, its style, and the place in it of a line and a column of what is read instead, which count from 1.
     pub(super) fn place(&self, read: &str, line: usize, column: usize) -> (&str, ScalarStyle, usize, usize) {
         let offset = self.offset(offset_of(read, line, column));

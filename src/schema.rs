@@ -4,7 +4,7 @@
 //! checkpoint, because it is valid at one place only (promise 7: the names of a later definition must never be used for
 //! earlier rows). A table that is not listed is not known there. No I/O, no SQL.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -94,6 +94,8 @@ pub struct TypedColumn {
 pub struct TypedTable {
     pub table: Table,
     pub columns: Vec<TypedColumn>,
+    /// The names of those that are a part of any key, unique or not.
+    pub keyed: BTreeSet<Box<str>>,
 }
 
 /// The labels of an ENUM or SET, in their order.

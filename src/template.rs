@@ -22,6 +22,7 @@ mod limits;
 mod logic;
 mod moment;
 mod multipart;
+mod never;
 mod null_changes;
 mod nulls;
 mod omit;

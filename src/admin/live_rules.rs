@@ -105,7 +105,8 @@ impl LiveRules {
         let files = Mutex::new(FilesState { loaded_at_us: now_us(), problems: None });
         let turn = tokio::sync::Mutex::new(KnownStates { loaded, last: loaded });
         rules.rules().iter().for_each(|rule| warn_of(rule));
-        rules.misnamed_files().iter().chain(rules.notes_of_disabled()).for_each(|note| tracing::warn!("{note}"));
+        rules.misnamed_files().iter().for_each(|note| tracing::warn!("{note}"));
+        rules.notes_of_disabled().for_each(|note| tracing::warn!("{note}"));
         let now = watch::Sender::new(rules);
         LiveRules { inner: Arc::new(Inner { source, now, files, commands, metrics, stopping, turn }) }
     }
@@ -190,7 +191,8 @@ impl LiveRules {
         );
         let names = difference.added.iter().chain(&difference.changed);
         names.filter_map(|name| rules.rule(name)).for_each(|rule| warn_of(rule));
-        rules.misnamed_files().iter().chain(rules.notes_of_disabled()).for_each(|note| tracing::warn!("{note}"));
+        rules.misnamed_files().iter().for_each(|note| tracing::warn!("{note}"));
+        rules.notes_of_disabled().for_each(|note| tracing::warn!("{note}"));
         Ok(difference)
     }
 

@@ -3,6 +3,7 @@
 //! In: rule files, and unless offline the server. Out: one finding per line, with the fix for each problem. Changes
 //! nothing. The verdict is "problems" if there is one; warnings are no problems.
 
+mod finding;
 mod statements;
 
 use std::path::Path;
@@ -11,17 +12,21 @@ use std::sync::Arc;
 use serde::Serialize;
 use uuid::Uuid;
 
+use self::finding::{CheckFinding, OK, PROBLEM, WARNING};
 use super::{CommandVerdict, instance, output, rule_files, source_settings};
 use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, IfMissing, Objection, RuleSet};
-use crate::source::{self, EncryptedServers, Level};
+use crate::rules::{Diagnostics, IfMissing, RuleSet};
+use crate::schema::NamedTables;
+use crate::source::{self, EncryptedServers};
 use crate::write_back::Database;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
-  rowhook check --offline")]
+  rowhook check --offline        # the rule files alone
+
+A warning is no problem: the exit code is 1 where there is a problem, and 0 otherwise.")]
 pub(super) struct CheckArgs {
     /// Check only the rule files, without MySQL
     #[arg(long)]
@@ -47,16 +52,7 @@ pub(super) struct CheckArgs {
 struct Report {
     /// Whether there is no problem; warnings do not count.
     ok: bool,
-    findings: Vec<Finding>,
-}
-
-#[derive(Debug, PartialEq, Eq, Serialize)]
-struct Finding {
-    /// `ok`, `warning` or `problem`.
-    level: &'static str,
-    what: String,
-    /// The SQL or setting that fixes it.
-    fix: Option<String>,
+    findings: Vec<CheckFinding>,
 }
 
 pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -66,16 +62,20 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     let servers = if args.offline { None } else { Some(servers(args.source, args.write, &data, file)?) };
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
+    if let Ok(rules) = &loaded {
+        add_doubts(&mut findings, rules, &NamedTables::default());
+    }
     if let (Some((mut settings, database)), Ok(rules)) = (servers, &loaded) {
         settings.instance = instance::find(&data)?.unwrap_or_else(Uuid::new_v4);
         let if_missing = if args.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
-        let of_server: Vec<Finding> =
-            source::check(&settings, &rules.patterns()).await.into_iter().map(Finding::from).collect();
+        let of_server: Vec<CheckFinding> =
+            source::check(&settings, &rules.patterns()).await.into_iter().map(CheckFinding::from).collect();
         // A finding already says that the server can't be reached.
         let answers = of_server.iter().any(|finding| finding.level == OK);
         findings.extend(of_server);
         if answers {
-            findings.extend(table_findings(&settings, rules, if_missing).await);
+            let of_tables = table_findings(&settings, rules, if_missing).await;
+            findings.extend(of_tables.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
         }
         findings.extend(statements::findings(rules, database.as_ref()).await);
     }
@@ -83,7 +83,7 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     if args.json {
         output::print_json(&Report { ok, findings })?;
     } else {
-        output::print(&text(&findings))?;
+        output::print(&finding::text(&findings, output::terminal_width()))?;
     }
     Ok(if ok { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
@@ -101,109 +101,57 @@ fn servers(
     Ok((source_settings::of(source, &encrypted)?, database))
 }
 
-const OK: &str = "ok";
-const WARNING: &str = "warning";
-const PROBLEM: &str = "problem";
-
-fn problems(diagnostics: &Diagnostics) -> Vec<Finding> {
-    let problem = |what: String| Finding { level: PROBLEM, what, fix: None };
-    diagnostics.0.iter().map(|diagnostic| problem(diagnostic.to_string())).collect()
+fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec<CheckFinding> {
+    let rules = match loaded {
+        Ok(rules) => rules,
+        Err(diagnostics) => return diagnostics.0.iter().map(|said| CheckFinding::at(PROBLEM, said, None)).collect(),
+    };
+    let mut findings = vec![CheckFinding::ok(format!(
+        "{} in {}",
+        output::count(rules.rules().len() as u64, "rule"),
+        directory.display()
+    ))];
+    for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
+        let said = rule.said(format!("rule {} calls servers without verifying them", rule.name));
+        let fix = "name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`";
+        findings.push(CheckFinding::at(WARNING, &said, Some(fix.to_string())));
+    }
+    findings.extend(rules.unused_targets().iter().map(|said| {
+        CheckFinding::at(WARNING, said, Some("correct its scheme, host or port, or remove it".to_string()))
+    }));
+    findings.extend(rules.misnamed_files().iter().map(|what| CheckFinding::new(WARNING, what, None)));
+    let fix = "remove it, or enable it and pause it (`rowhook pause`), which keeps its changes";
+    findings.extend(rules.notes_of_disabled().map(|said| CheckFinding::at(WARNING, said, Some(fix.to_string()))));
+    findings
 }
 
-fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec<Finding> {
-    match loaded {
-        Ok(rules) => {
-            let what = format!("{} in {}", output::count(rules.rules().len() as u64, "rule"), directory.display());
-            let mut findings = vec![Finding { level: OK, what, fix: None }];
-            for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
-                let what = format!("{}: rule {} calls servers without verifying them", rule.path.display(), rule.name);
-                let fix =
-                    Some("name the server's authority in `tls: {ca: FILE}` instead of `insecure_tls: true`".into());
-                findings.push(Finding { level: WARNING, what, fix });
-            }
-            let notes = rules.unused_targets().iter().chain(rules.misnamed_files()).chain(rules.notes_of_disabled());
-            findings.extend(notes.map(|what| Finding { level: WARNING, what: what.clone(), fix: None }));
-            findings
+/// What deserves a look, once more without repeating what was said.
+fn add_doubts(findings: &mut Vec<CheckFinding>, rules: &RuleSet, tables: &NamedTables) {
+    for doubt in rules.doubts(tables) {
+        let finding = CheckFinding::from(doubt);
+        if !findings.contains(&finding) {
+            findings.push(finding);
         }
-        Err(diagnostics) => problems(diagnostics),
     }
 }
 
 /// Checks the tables and columns that rules name against the server as it is now.
-async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing: IfMissing) -> Vec<Finding> {
+async fn table_findings(settings: &source::Settings, rules: &RuleSet, if_missing: IfMissing) -> Vec<CheckFinding> {
     let tables = match source::named_tables(settings, &rules.patterns()).await {
         Ok(tables) => tables,
-        Err(error) => return vec![Finding { level: PROBLEM, what: error.to_string(), fix: None }],
+        Err(error) => return vec![CheckFinding::new(PROBLEM, error.to_string(), None)],
     };
     let mut findings = Vec::new();
-    for Objection { is_problem, said, fix, .. } in rules.against(&tables, if_missing) {
-        let level = if is_problem { PROBLEM } else { WARNING };
-        let finding = Finding { level, what: said.to_string(), fix };
+    for finding in rules.against(&tables, if_missing).into_iter().map(CheckFinding::from) {
         // Rules of one file name one table.
         if !findings.contains(&finding) {
             findings.push(finding);
         }
     }
     let columns_are_there = findings.iter().all(|finding| finding.level != PROBLEM);
-    findings.extend(tables.found.iter().map(|found| &found.table).filter(|table| table.primary_key.is_empty()).map(
-        |table| {
-            let what = format!("table {table} has no primary key: its changes are ordered as a whole");
-            Finding { level: WARNING, what, fix: None }
-        },
-    ));
+    add_doubts(&mut findings, rules, &tables);
     if columns_are_there && !tables.found.is_empty() {
-        findings.push(Finding { level: OK, what: "all columns named in rules exist".to_string(), fix: None });
+        findings.push(CheckFinding::ok("all columns named in rules exist"));
     }
     findings
-}
-
-impl From<source::Finding> for Finding {
-    fn from(finding: source::Finding) -> Finding {
-        let level = match finding.level {
-            Level::Good => OK,
-            Level::Warning => WARNING,
-            Level::Problem => PROBLEM,
-        };
-        Finding { level, what: finding.what, fix: finding.fix }
-    }
-}
-
-/// One finding per line; its details are indented below.
-fn text(findings: &[Finding]) -> String {
-    let mut text = String::new();
-    for Finding { level, what, fix } in findings {
-        let mut lines = what.lines();
-        text += &format!("{level:<8} {}\n", lines.next().unwrap_or_default());
-        lines.for_each(|line| text += &format!("         {line}\n"));
-        if let Some(fix) = fix {
-            text += &format!("         fix: {fix}\n");
-        }
-    }
-    let number = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
-    let (problems, warnings) = (number(PROBLEM), number(WARNING));
-    text + &match (problems, warnings) {
-        (0, 0) => "all is well\n".to_string(),
-        _ => format!("{}, {}\n", output::count(problems, "problem"), output::count(warnings, "warning")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn findings_are_aligned_with_their_fixes_below() {
-        let finding = |level, what: &str, fix: Option<&str>| Finding {
-            level,
-            what: what.to_string(),
-            fix: fix.map(ToString::to_string),
-        };
-        let findings =
-            [finding(OK, "2 rules in rules", None), finding(PROBLEM, "log_bin = OFF", Some("start with --log-bin"))];
-        assert_eq!(
-            text(&findings),
-            "ok       2 rules in rules\nproblem  log_bin = OFF\n         fix: start with --log-bin\n1 problem, 0 warnings\n"
-        );
-        assert!(text(&findings[..1]).ends_with("all is well\n"));
-    }
 }

@@ -243,13 +243,16 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         path: PathBuf::from("orders.yaml"),
         tables: TablePatterns(vec![TablePattern::parse("shop.orders").unwrap()]),
         tables_at: vec![FilePlace { line: 1, column: 8 }],
+        at: FilePlace { line: 3, column: 5 },
         on: vec![Op::Insert, Op::Update, Op::Delete],
         changed: vec![],
         when: None,
         order_by: OrderBy::PrimaryKey,
+        order_by_at: vec![],
         actions: vec![Action {
             work: Work::Call(Arc::new(Call {
                 url,
+                url_at: FilePlace { line: 5, column: 12 },
                 headers: vec![],
                 body: Body::Change,
                 auth: None,

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::auth::{Auth, Signing};
+use super::diagnostic::FilePlace;
 use super::settings::CallSettings;
 use super::tls::TargetTls;
 use crate::template::{BodyTemplate, Condition, FormTemplate, MultipartTemplate, TextTemplate, UrlTemplate};
@@ -13,6 +14,8 @@ use crate::template::{BodyTemplate, Condition, FormTemplate, MultipartTemplate, 
 #[derive(Debug)]
 pub struct Call {
     pub url: UrlTemplate,
+    /// Where the file has it.
+    pub url_at: FilePlace,
     /// Names are checked at load; values are rendered for each delivery.
     pub headers: Vec<(String, TextTemplate)>,
     pub body: Body,

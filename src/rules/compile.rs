@@ -117,11 +117,13 @@ impl Compiler<'_> {
             path: self.reader.path.to_path_buf(),
             tables: tables.patterns.clone(),
             tables_at: tables.places.clone(),
+            at: spec.node.at,
             content: Content::new(&[tables.node, spec.node], self.outside.take_opened()),
             on: spec.on,
             changed: spec.changed.into_iter().map(|(name, _)| name).collect(),
             when: when?,
             order_by: spec.order_by,
+            order_by_at: spec.order_by_places,
             actions,
             saga,
             settings: spec.settings,
@@ -196,7 +198,7 @@ impl Compiler<'_> {
             None => None,
         };
         let (body, auth, sign, tls, success_when) = (body?, auth?, sign?, tls?, success_when?);
-        let call = Call { url, headers, body, item_line, auth, sign, tls, success_when, settings };
+        let call = Call { url, url_at: spec.url.at, headers, body, item_line, auth, sign, tls, success_when, settings };
         complete.then_some(call)
     }
 

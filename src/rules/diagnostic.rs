@@ -100,6 +100,11 @@ pub(super) fn add(problems: &mut Vec<Diagnostic>, path: &Path, text: &str, at: F
     }
 }
 
+/// At a place of a file that may be another one by now, so that its text is not shown.
+pub(super) fn located(path: &Path, place: FilePlace, message: String) -> Diagnostic {
+    Diagnostic { path: path.to_path_buf(), place: Some(place), message, line_text: String::new() }
+}
+
 /// Every problem of one load; never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics(pub Vec<Diagnostic>);

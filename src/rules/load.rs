@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::actions::Work;
 use super::compile::{self, Contents, Placed, Variables};
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
-use super::diagnostic::{Diagnostic, Diagnostics};
+use super::diagnostic::{Diagnostic, Diagnostics, FilePlace, located};
 use super::matching::{DisabledRule, RuleSet};
 use super::rule::Rule;
 use super::target::Target;
@@ -66,13 +66,16 @@ impl RuleSet {
     }
 }
 
+/// A target with its file and its place there.
+type PlacedTarget = (Arc<Target>, PathBuf, FilePlace);
+
 /// What the files of a directory hold together.
 #[derive(Default)]
 struct Collected {
     /// Of unique names, disabled ones included.
     rules: Vec<Placed>,
     /// Each with its place.
-    targets: Vec<(Arc<Target>, String)>,
+    targets: Vec<PlacedTarget>,
     first_sql: Option<Diagnostic>,
 }
 
@@ -85,12 +88,13 @@ impl Collected {
             self.first_sql = Some(Diagnostic::at(path, text, place, message));
         }
         for (target, place) in contents.targets {
-            match self.targets.iter().find(|(known, _)| known.origin == target.origin) {
-                Some((known, first)) => {
+            match self.targets.iter().find(|(known, ..)| known.origin == target.origin) {
+                Some((known, file, first)) => {
+                    let first = first.within(file);
                     let message = format!("target `{}` is set already, at {first}", known.origin);
                     problems.push(Diagnostic::at(path, text, place, message));
                 }
-                None => self.targets.push((Arc::new(target), place.within(path))),
+                None => self.targets.push((Arc::new(target), path.to_path_buf(), place)),
             }
         }
         for (rule, place) in contents.rules {
@@ -122,16 +126,15 @@ impl Collected {
         let is_called = |target: &Target| {
             rules.iter().flat_map(|(rule, _)| &rule.actions).any(|action| action.target.origin == target.origin)
         };
-        let unused = targets.iter().filter(|(target, _)| !is_called(target));
-        let unused = unused.map(|(target, at)| format!("{at}: no rule calls {}", target.origin)).collect();
+        let unused = targets.iter().filter(|(target, ..)| !is_called(target));
+        let unused =
+            unused.map(|(target, file, place)| located(file, *place, format!("no rule calls {}", target.origin)));
+        let unused = unused.collect();
         let (rules, disabled): (Vec<Placed>, Vec<Placed>) =
             rules.into_iter().partition(|(rule, _)| rule.settings.is_enabled);
         let disabled = disabled.into_iter().map(|(rule, place)| {
-            let (at, name) = (place.within(&rule.path), rule.name);
-            DisabledRule {
-                note: format!("{at}: rule {name} is disabled (`enabled: false`): changes for it are not kept"),
-                name,
-            }
+            let what = format!("rule {} is disabled (`enabled: false`): changes for it are not kept", rule.name);
+            DisabledRule { note: located(&rule.path, place, what), name: rule.name }
         });
         let rules = rules.into_iter().map(|(rule, _)| Arc::new(with_targets(rule, &targets)));
         let rules: Vec<Arc<Rule>> = rules.collect();
@@ -144,9 +147,9 @@ impl Collected {
 }
 
 /// The rule with what is set for its targets.
-fn with_targets(mut rule: Rule, targets: &[(Arc<Target>, String)]) -> Rule {
+fn with_targets(mut rule: Rule, targets: &[PlacedTarget]) -> Rule {
     for action in &mut rule.actions {
-        if let Some((target, _)) = targets.iter().find(|(target, _)| target.origin == action.target.origin) {
+        if let Some((target, ..)) = targets.iter().find(|(target, ..)| target.origin == action.target.origin) {
             action.target = Arc::clone(target);
         }
     }

@@ -34,7 +34,7 @@ pub struct RuleSet {
     /// The files that the rules refer to, besides rule files; each once.
     files: Vec<PathBuf>,
     disabled: Vec<DisabledRule>,
-    unused_targets: Vec<String>,
+    unused_targets: Vec<Diagnostic>,
     misnamed_files: Vec<String>,
     /// What is wrong with the first `sql` where no write URL is set.
     first_sql: Option<Box<Diagnostic>>,
@@ -46,7 +46,7 @@ pub struct RuleSet {
 pub(super) struct DisabledRule {
     pub name: String,
     /// With its place.
-    pub note: String,
+    pub note: Diagnostic,
 }
 
 /// By the table's address, which is not used again while the rules of the table keep a reference to it.
@@ -126,7 +126,7 @@ impl RuleSet {
         }
     }
 
-    pub(super) fn with_unused_targets(self, unused_targets: Vec<String>) -> RuleSet {
+    pub(super) fn with_unused_targets(self, unused_targets: Vec<Diagnostic>) -> RuleSet {
         RuleSet { unused_targets, ..self }
     }
 
@@ -157,8 +157,8 @@ impl RuleSet {
         &self.rules
     }
 
-    /// A line for each target that something is set for and that no rule calls, with its place: perhaps misspelt.
-    pub fn unused_targets(&self) -> &[String] {
+    /// Each target that something is set for and that no rule calls, with its place: perhaps misspelt.
+    pub fn unused_targets(&self) -> &[Diagnostic] {
         &self.unused_targets
     }
 
@@ -167,8 +167,8 @@ impl RuleSet {
         &self.misnamed_files
     }
 
-    /// A line for each rule that is disabled, with its place.
-    pub fn notes_of_disabled(&self) -> impl Iterator<Item = &String> {
+    /// Each rule that is disabled, with its place.
+    pub fn notes_of_disabled(&self) -> impl Iterator<Item = &Diagnostic> {
         self.disabled.iter().map(|rule| &rule.note)
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::actions::{Action, Saga, SagaStep};
 use super::batch::Batch;
 use super::content::Content;
-use super::diagnostic::FilePlace;
+use super::diagnostic::{Diagnostic, FilePlace, located};
 use super::settings::RuleSettings;
 use super::tls::Verification;
 use crate::change::{Op, Table};
@@ -26,6 +26,8 @@ pub struct Rule {
     pub tables: TablePatterns,
     /// Where the file names each of the tables.
     pub tables_at: Vec<FilePlace>,
+    /// Where it begins in the file.
+    pub at: FilePlace,
     /// What it was compiled from.
     pub content: Content,
     pub on: Vec<Op>,
@@ -33,6 +35,8 @@ pub struct Rule {
     pub changed: Vec<String>,
     pub when: Option<Condition>,
     pub order_by: OrderBy,
+    /// Where the file names each column of `order_by`.
+    pub order_by_at: Vec<FilePlace>,
     /// All its actions; without a saga exactly one call, which may be repeated.
     pub actions: Vec<Action>,
     /// How the actions follow one another.
@@ -54,6 +58,11 @@ impl Rule {
         let calls = self.actions.iter().filter_map(Action::call);
         let mut tls = calls.filter_map(|call| call.tls.as_ref());
         tls.any(|tls| tls.verification == Verification::None)
+    }
+
+    /// A sentence about the rule, at its place.
+    pub fn said(&self, message: String) -> Diagnostic {
+        located(&self.path, self.at, message)
     }
 
     /// Whether deliveries of this rule wait for others before they are sent.

@@ -5,9 +5,8 @@
 //! rule can't work on rows of one table, so that it is paused there. What a single row lacks is decided in `matching`.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
-use super::diagnostic::{Diagnostic, Diagnostics, FilePlace};
+use super::diagnostic::{Diagnostic, Diagnostics, FilePlace, located};
 use super::matching::RuleSet;
 use super::rule::Rule;
 use crate::change::Table;
@@ -163,9 +162,4 @@ impl Rule {
     fn needed_columns(&self) -> impl Iterator<Item = &ColumnUse> {
         self.columns.iter().chain(&self.redact).filter(|used| !used.may_lack)
     }
-}
-
-/// With its place; the file may be another one by now, so its text is not shown.
-fn located(path: &Path, place: FilePlace, message: String) -> Diagnostic {
-    Diagnostic { path: path.to_path_buf(), place: Some(place), message, line_text: String::new() }
 }

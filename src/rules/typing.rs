@@ -4,7 +4,7 @@
 //! condition that a NULL decides in another way than in earlier versions, each with its place in the rule's file. Used by
 //! `tables`.
 
-use super::diagnostic::{Diagnostic, FilePlace};
+use super::diagnostic::{Diagnostic, FilePlace, located};
 use super::rule::Rule;
 use crate::schema::TypedTable;
 use crate::template::{Condition, Flaw};
@@ -29,9 +29,7 @@ impl Rule {
         self.when.iter().chain(verdicts.map(|verify| &verify.when))
     }
 
-    /// The file may be another one by now, so its text is not shown.
     fn misfit(&self, flaw: Flaw) -> Diagnostic {
-        let place = Some(FilePlace { line: flaw.line, column: flaw.column });
-        Diagnostic { path: self.path.clone(), place, message: flaw.message, line_text: String::new() }
+        located(&self.path, FilePlace { line: flaw.line, column: flaw.column }, flaw.message)
     }
 }

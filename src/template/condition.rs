@@ -10,8 +10,8 @@ use minijinja::machinery::parse_expr;
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::logic::{Builder, Logic, Subject};
 use super::scope::Scope;
-use super::{EnvLookup, limits, null_changes, syntax, tokens, typing};
-use crate::change::Change;
+use super::{EnvLookup, limits, never, null_changes, syntax, tokens, typing};
+use crate::change::{Change, Op};
 use crate::schema::TypedColumn;
 
 /// The `when:` of a rule.
@@ -77,7 +77,6 @@ impl Condition {
     }
 
     /// Whether all of it can be decided without the interpreter.
-    #[cfg(test)]
     pub(super) fn is_plain(&self) -> bool {
         let mut is_plain = true;
         self.logic.each_leaf(&mut |leaf| is_plain &= leaf.test.is_some());
@@ -139,5 +138,16 @@ impl Condition {
     /// Where a NULL in one of these columns leads to another answer than in earlier versions, to which NULL was a value.
     pub fn changed_by_nulls(&self, columns: &[TypedColumn]) -> Vec<Flaw> {
         null_changes::changed_by_nulls(&self.logic, columns)
+    }
+
+    /// Why no change with one of these ops can meet it, where that is certain; `columns` may be empty, where they are not known.
+    pub fn never(&self, ops: &[Op], columns: &[TypedColumn]) -> Option<Flaw> {
+        never::never(&self.logic, ops, columns)
+    }
+
+    /// Whether it may be true of a change in which this column of the row, or of the old row, is NULL.
+    pub fn allows_null(&self, column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+        // What an expression makes of NULL is known on the row only.
+        (!self.reads(&column.name) || self.is_plain()) && null_changes::allows_null(&self.logic, column, columns)
     }
 }

@@ -40,6 +40,20 @@ pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Fl
     flaws
 }
 
+/// Whether the condition may be true where this column is NULL in the row, and in the old row if there is one. What the other
+/// comparisons say is not known: each may be true, false or unknown.
+pub(super) fn allows_null(logic: &Logic, column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+    let about = |side| About { column: &column.name, side, columns };
+    [RowSide::Row, RowSide::Old].iter().all(|side| about(*side).possible(logic).is_true)
+}
+
+/// The answers that are possible.
+#[derive(Clone, Copy)]
+struct Possible {
+    is_true: bool,
+    is_false: bool,
+}
+
 /// What a test says where the column is NULL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WhenNull {
@@ -80,6 +94,36 @@ impl About<'_> {
                 self.decided(logic, Nulls::AreValues, &mut before) == Some(true)
                     && self.decided(logic, Nulls::AreUnknown, &mut now) != Some(true)
             })
+    }
+
+    /// Which definite answers the condition may have where the column is NULL.
+    fn possible(&self, logic: &Logic) -> Possible {
+        match logic {
+            Logic::And(both) => {
+                let (left, right) = (self.possible(&both[0]), self.possible(&both[1]));
+                Possible { is_true: left.is_true && right.is_true, is_false: left.is_false || right.is_false }
+            }
+            Logic::Or(both) => {
+                let (left, right) = (self.possible(&both[0]), self.possible(&both[1]));
+                Possible { is_true: left.is_true || right.is_true, is_false: left.is_false && right.is_false }
+            }
+            Logic::Not(negated) => {
+                let Possible { is_true, is_false } = self.possible(negated);
+                Possible { is_true: is_false, is_false: is_true }
+            }
+            Logic::If(parts) => {
+                let [test, then, other] = [0, 1, 2].map(|n| self.possible(&parts[n]));
+                Possible {
+                    is_true: test.is_true && then.is_true || other.is_true,
+                    is_false: test.is_true && then.is_false || other.is_false,
+                }
+            }
+            Logic::Leaf(leaf) => match self.when_null(leaf) {
+                None => Possible { is_true: true, is_false: true },
+                Some(WhenNull::Unknown(_) | WhenNull::UnknownOfTwo) => Possible { is_true: false, is_false: false },
+                Some(WhenNull::Always(truth)) => Possible { is_true: truth, is_false: !truth },
+            },
+        }
     }
 
     /// None where the test is not about this column.

@@ -41,6 +41,18 @@ impl Relation {
         }
     }
 
+    /// What holds of two values, none of them NULL, where this relation doesn't.
+    pub fn negated(self) -> Relation {
+        match self {
+            Relation::Equal => Relation::Unequal,
+            Relation::Unequal => Relation::Equal,
+            Relation::Less => Relation::AtLeast,
+            Relation::AtMost => Relation::Greater,
+            Relation::Greater => Relation::AtMost,
+            Relation::AtLeast => Relation::Less,
+        }
+    }
+
     /// Whether it is so of values in this order.
     pub fn is_met_by(self, order: Ordering) -> bool {
         match self {

@@ -19,7 +19,7 @@ use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::output::within_limit;
 use super::percent::encode;
-use super::scope::Scope;
+use super::scope::{RowSide, Scope};
 use super::text::{TextPiece, TextTemplate};
 
 /// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
@@ -111,6 +111,19 @@ impl UrlTemplate {
     /// Whether what it renders may depend on this column.
     pub fn reads(&self, column: &str) -> bool {
         self.template().is_some_and(|template| template.reads(column))
+    }
+
+    /// The columns of the row whose values stand in it as they are, each once.
+    pub fn plain_columns(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        for piece in self.template().map_or(&[][..], |template| &template.pieces) {
+            if let TextPiece::Column(RowSide::Row, name) = piece
+                && !names.contains(&&**name)
+            {
+                names.push(&**name);
+            }
+        }
+        names
     }
 
     /// Scheme, host and port, where no value can change them.

@@ -109,7 +109,7 @@ fn insecure_tls_takes_any_server_and_check_warns_of_it() {
     let checked = home.run(&["check", "--offline"]);
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(
-        checked.stdout.contains("warning  rules/r.yaml: rule r calls servers without verifying them"),
+        checked.stdout.contains("warning  rules/r.yaml:3:5: rule r calls servers without verifying them"),
         "{checked:?}"
     );
 }

@@ -9,6 +9,7 @@ mod blocked_keys;
 mod calls;
 mod cases;
 mod charsets;
+mod checks;
 mod conditions;
 mod control;
 mod crash;

@@ -3,18 +3,18 @@
 //! In: rules, and the database that they write back to. Out: a finding for the account and one for each statement, which the
 //! server checks without running it.
 
-use super::{Finding, OK, PROBLEM};
+use super::finding::{CheckFinding, PROBLEM};
 use crate::rules::{Rule, RuleSet, Sql, Work};
 use crate::write_back::{Database, Failed};
 
-pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Vec<Finding> {
+pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Vec<CheckFinding> {
     let Some(database) = database else {
-        return rules.needs_write_url().map(|found| problem(&found.to_string())).into_iter().collect();
+        return rules.needs_write_url().map(|found| CheckFinding::at(PROBLEM, found, None)).into_iter().collect();
     };
     let address = database.address();
     match database.inspect().await {
         Ok(mark) => {
-            let mut findings = vec![good(format!("MySQL at {address} can be written to, {mark}"))];
+            let mut findings = vec![CheckFinding::ok(format!("MySQL at {address} can be written to, {mark}"))];
             for rule in rules.rules() {
                 findings.extend(of_rule(rule, database).await);
             }
@@ -24,7 +24,7 @@ pub(super) async fn findings(rules: &RuleSet, database: Option<&Database>) -> Ve
     }
 }
 
-async fn of_rule(rule: &Rule, database: &Database) -> Vec<Finding> {
+async fn of_rule(rule: &Rule, database: &Database) -> Vec<CheckFinding> {
     let mut findings = Vec::new();
     for (number, action) in rule.actions.iter().enumerate() {
         let sql = match &action.work {
@@ -33,7 +33,7 @@ async fn of_rule(rule: &Rule, database: &Database) -> Vec<Finding> {
         };
         let name = format!("rule {}, {}", rule.name, rule.action_name(number));
         findings.push(match prepare(sql, database).await {
-            Ok(()) => good(format!("{name}: the server takes the statement")),
+            Ok(()) => CheckFinding::ok(format!("{name}: the server takes the statement")),
             Err(objection) => problem(&format!("{name}: {objection}")),
         });
     }
@@ -46,15 +46,11 @@ async fn prepare(sql: &Sql, database: &Database) -> Result<(), String> {
     if taken == given { Ok(()) } else { Err(format!("the statement takes {taken} values and is given {given}")) }
 }
 
-fn good(what: String) -> Finding {
-    Finding { level: OK, what, fix: None }
-}
-
 /// The part of an error's text after `fix:` has a line of its own.
-fn problem(message: &str) -> Finding {
+fn problem(message: &str) -> CheckFinding {
     let (what, fix) = match message.split_once("; fix: ") {
         Some((what, fix)) => (what, Some(fix.to_string())),
         None => (message, None),
     };
-    Finding { level: PROBLEM, what: what.to_string(), fix }
+    CheckFinding::new(PROBLEM, what, fix)
 }

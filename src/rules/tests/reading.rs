@@ -129,7 +129,8 @@ fn settings_of_a_target_apply_to_all_rules_that_call_it() {
         (rule("b").actions[0].target.origin.as_str(), &rule("b").actions[0].target.breaker),
         ("http://b.test:8080", &None)
     );
-    assert_eq!(rules.unused_targets(), ["targets.yaml:7:3: no rule calls http://unused.test"]);
+    let unused: Vec<String> = rules.unused_targets().iter().map(ToString::to_string).collect();
+    assert_eq!(unused, ["targets.yaml:7:3: no rule calls http://unused.test"]);
     let unset = Target {
         origin: "http://a.test".to_string(),
         rate: None,
@@ -231,7 +232,7 @@ fn a_disabled_rule_is_checked_and_then_not_there() {
     };
     let rules = load(&both(false)).expect("it loads");
     let note = "f.yaml:4:5: rule two is disabled (`enabled: false`): changes for it are not kept";
-    assert_eq!(rules.notes_of_disabled().collect::<Vec<_>>(), [note]);
+    assert_eq!(rules.notes_of_disabled().map(ToString::to_string).collect::<Vec<_>>(), [note]);
     assert_eq!((rules.rules().len(), rules.rule("two").is_none(), rules.is_disabled("two")), (1, true, true));
     let all = load(&both(true)).expect("it loads");
     assert_eq!((all.rules().len(), all.is_disabled("two"), all.notes_of_disabled().count()), (2, false, 0));

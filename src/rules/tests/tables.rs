@@ -10,7 +10,7 @@ fn table(name: &str, columns: &[&str]) -> Table {
 }
 
 fn untyped(table: Table) -> TypedTable {
-    TypedTable { table, columns: Vec::new() }
+    TypedTable { table, columns: Vec::new(), keyed: Default::default() }
 }
 
 /// Tables of the schema of these tests.

@@ -1,0 +1,173 @@
+//! What works, and perhaps not as its author believes: for `check`, which has a person in front of it.
+//!
+//! In: rules, and where they are known the tables that they name. Out: a [`Doubt`] for each place that deserves a look: a condition
+//! that no change can meet, a NULL that makes a dead letter of a URL, an order in which many rows wait for one another. Refuses
+//! nothing; what can't work is for `tables`. Says nothing where it is not certain.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::actions::Action;
+use super::diagnostic::{Diagnostic, FilePlace, located};
+use super::matching::RuleSet;
+use super::rule::{OrderBy, Rule};
+use super::settings::OnDeadLetter;
+use crate::change::Op;
+use crate::schema::{NamedTables, TypedColumn, TypedTable};
+
+/// Names that a message shows.
+const NAMES_MAX: usize = 3;
+
+/// A place in the rule files that deserves a look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    pub said: Diagnostic,
+    pub fix: String,
+}
+
+impl RuleSet {
+    /// All doubts, in the order of the files; `tables` are none where no server was asked.
+    pub fn doubts(&self, tables: &NamedTables) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        for rule in self.rules() {
+            let is_of_rule = |found: &&TypedTable| rule.tables.match_any(&found.table.schema, &found.table.name);
+            let found: Vec<&TypedTable> = tables.found.iter().filter(is_of_rule).collect();
+            doubts.extend(rule.never_matches(&found));
+            doubts.extend(rule.unordered_tables(&found));
+            doubts.extend(rule.coarse_order(&found));
+            doubts.extend(rule.nulls_in_order(&found));
+            doubts.extend(rule.nulls_in_urls(&found));
+        }
+        doubts.sort_by(|a: &Doubt, b| (&a.said.path, a.said.place).cmp(&(&b.said.path, b.said.place)));
+        doubts.dedup();
+        doubts
+    }
+}
+
+impl Rule {
+    fn never_matches(&self, found: &[&TypedTable]) -> Option<Doubt> {
+        let fix = "correct it; `enabled: false` switches a rule off";
+        // No change has this op yet.
+        let ops: Vec<Op> = self.on.iter().copied().filter(|op| *op != Op::Read).collect();
+        if ops.is_empty() {
+            let message = format!("rule {} matches no change: no change has the op `read` yet", self.name);
+            return Some(doubt(&self.path, self.at, message, fix));
+        }
+        let when = self.when.as_ref()?;
+        // In each table, or whatever the table is.
+        let flaw = when.never(&ops, &[]).or_else(|| {
+            let flaws: Option<Vec<_>> = found.iter().map(|table| when.never(&ops, &table.columns)).collect();
+            flaws?.into_iter().next()
+        })?;
+        let message = format!("{}; rule {} makes no call", flaw.message, self.name);
+        Some(doubt(&self.path, FilePlace { line: flaw.line, column: flaw.column }, message, fix))
+    }
+
+    /// Tables without a primary key, for a rule whose order is that of the primary key.
+    fn unordered_tables(&self, found: &[&TypedTable]) -> Option<Doubt> {
+        let is_keyless =
+            |found: &TypedTable| found.table.primary_key.is_empty() && self.order_by == OrderBy::PrimaryKey;
+        let names = names_of(found, is_keyless)?;
+        let blocks = match self.settings.on_dead_letter {
+            OnDeadLetter::HoldKey => ", and a dead letter blocks the whole table",
+            _ => "",
+        };
+        let coalesce = if self.coalesce.is_some() { "; `coalesce` merges nothing there" } else { "" };
+        let message = format!(
+            "rule {}: no primary key in {names}, so its calls are made one after another{blocks}{coalesce}",
+            self.name
+        );
+        let fix = "add a primary key, or name the columns that tell the rows apart in `order_by`; `order_by: none` keeps no order";
+        Some(doubt(&self.path, self.at, message, fix))
+    }
+
+    /// `order_by` with columns that are no key: many rows may share a value.
+    fn coarse_order(&self, found: &[&TypedTable]) -> Option<Doubt> {
+        let OrderBy::Columns(columns) = &self.order_by else { return None };
+        let tables = names_of(found, |found| {
+            let is_known = columns.iter().all(|name| found.table.column(name).is_some());
+            is_known && !found.columns.is_empty() && !columns.iter().any(|name| found.keyed.contains(&**name))
+        })?;
+        let named = listed(columns.iter().map(|name| format!("`{name}`")));
+        let (column, is) = if columns.len() == 1 { ("column", "is") } else { ("columns", "are") };
+        let message = format!(
+            "`order_by`: {column} {named} {is} in no key of {tables}: all rows with the same value wait for one another, and an \
+             update that changes it waits for the calls of both values"
+        );
+        let fix = "leave it out to order by row, unless all rows with one value must be called one after another";
+        Some(doubt(&self.path, *self.order_by_at.first()?, message, fix))
+    }
+
+    /// `order_by` with a column that may be NULL: these rows have one key.
+    fn nulls_in_order(&self, found: &[&TypedTable]) -> Vec<Doubt> {
+        let OrderBy::Columns(columns) = &self.order_by else { return Vec::new() };
+        let of_column = |(name, at): (&String, &FilePlace)| {
+            let tables = names_of(found, |found| !has_whole_key(columns, found) && self.may_meet_null(name, found))?;
+            let message = format!(
+                "`order_by`: column `{name}` of {tables} may be NULL: all rows where it is have one key and wait for one another"
+            );
+            let fix = format!(
+                "write a rule of their own for them, with `when: row.{name} is none`, and here `row.{name} is not none`"
+            );
+            Some(doubt(&self.path, *at, message, fix))
+        };
+        columns.iter().zip(&self.order_by_at).filter_map(of_column).collect()
+    }
+
+    /// URLs with a column that may be NULL, which no URL can hold.
+    fn nulls_in_urls(&self, found: &[&TypedTable]) -> Vec<Doubt> {
+        let mut doubts = Vec::new();
+        for call in self.actions.iter().filter_map(Action::call) {
+            for name in call.url.plain_columns() {
+                let Some(tables) = names_of(found, |found| self.may_meet_null(name, found)) else { continue };
+                let message = format!(
+                    "`url` reads column `{name}` of {tables}, which may be NULL: such a row becomes a dead letter"
+                );
+                let fix = format!(
+                    "leave such rows out, `when: row.{name} is not none`, or give a replacement: `row.{name} or '-'`"
+                );
+                doubts.push(doubt(&self.path, call.url_at, message, fix));
+            }
+        }
+        doubts
+    }
+
+    /// Whether the rule may match a row in which this column is NULL.
+    fn may_meet_null(&self, name: &str, found: &TypedTable) -> bool {
+        let column = found.columns.iter().find(|column| column.is_nullable && *column.name == *name);
+        let may_match =
+            |column: &TypedColumn| self.when.as_ref().is_none_or(|when| when.allows_null(column, &found.columns));
+        column.is_some_and(may_match)
+    }
+}
+
+fn doubt(path: &Path, place: FilePlace, message: String, fix: impl Into<String>) -> Doubt {
+    Doubt { said: located(path, place, message), fix: fix.into() }
+}
+
+/// The tables of which it is so, by name; None where it is so of none.
+fn names_of(found: &[&TypedTable], is_so: impl Fn(&TypedTable) -> bool) -> Option<String> {
+    let names: BTreeSet<String> =
+        found.iter().filter(|found| is_so(found)).map(|found| found.table.to_string()).collect();
+    match names.len() {
+        0 => None,
+        1 => Some(format!("table {}", listed(names))),
+        _ => Some(format!("tables {}", listed(names))),
+    }
+}
+
+/// Whether the primary key is among these columns, so that no two rows share their values.
+fn has_whole_key(names: &[String], found: &TypedTable) -> bool {
+    let mut key = found.table.primary_key.iter().map(|index| &found.table.columns[*index]);
+    let has_key = !found.table.primary_key.is_empty();
+    has_key && key.all(|column| names.iter().any(|name| **name == **column))
+}
+
+/// The first of the names, and how many more there are.
+fn listed(names: impl IntoIterator<Item = String>) -> String {
+    let names: Vec<String> = names.into_iter().collect();
+    match names.len().saturating_sub(NAMES_MAX) {
+        0 => names.join(", "),
+        more => format!("{} and {more} more", names[..NAMES_MAX].join(", ")),
+    }
+}

@@ -1,0 +1,237 @@
+//! What `check` doubts: rules against typed tables, each with what is said of it, and the like of which nothing is said.
+
+use super::*;
+use crate::column::ColumnKind;
+use crate::schema::{NamedTables, TypedColumn, TypedTable};
+
+/// `shop.orders` with a primary key; `status` and `note` are in no key, `note` and `customer` may be NULL.
+fn orders() -> TypedTable {
+    let int = || Some(ColumnKind::Int { bytes: 4, unsigned: false });
+    let column = |name: &str, is_nullable| TypedColumn { name: name.into(), kind: int(), is_nullable };
+    let columns = vec![
+        column("id", false),
+        column("status", false),
+        column("note", true),
+        column("customer", true),
+        column("day", false),
+    ];
+    let names = columns.iter().map(|column| column.name.clone()).collect();
+    let table = Table { schema: "shop".into(), name: "orders".into(), columns: names, primary_key: vec![0] };
+    TypedTable { table, columns, keyed: ["id", "customer", "day"].map(Box::from).into() }
+}
+
+fn doubts(text: &str, tables: &[TypedTable]) -> Vec<String> {
+    let tables = NamedTables { found: tables.to_vec(), ..NamedTables::default() };
+    let doubts = load(text).expect("loads").doubts(&tables);
+    doubts.into_iter().map(|doubt| format!("{}; fix: {}", doubt.said, doubt.fix)).collect()
+}
+
+/// Exactly one doubt, with these parts; or none for no parts.
+#[track_caller]
+fn doubted(text: &str, tables: &[TypedTable], parts: &[&str]) {
+    let found = doubts(text, tables);
+    assert_eq!(found.len(), usize::from(!parts.is_empty()), "{text}\n{found:#?}");
+    for part in parts {
+        assert!(found[0].contains(part), "no {part:?} in {}\n{text}", found[0]);
+    }
+}
+
+#[test]
+fn a_condition_that_no_change_can_meet_is_found_with_what_excludes_what() {
+    for (keys, parts) in [
+        (
+            "when: false",
+            &["f.yaml:4:11: `when` is never true", "fixed values", "rule r makes no call", "`enabled: false`"][..],
+        ),
+        ("when: 1 == 2", &["fixed values"]),
+        ("when: not true", &["fixed values"]),
+        ("when: row.id == 1 and 'a' == 'b'", &["fixed values"]),
+        ("when: row.id in []", &["nothing is in an empty list"]),
+        (
+            "when: row.s == 'a' and row.s == 'b'",
+            &["f.yaml:4:28", "`row.s == 'a'` and `row.s == 'b'` exclude each other"],
+        ),
+        ("when: row.s == 'a' and row.s != 'a'", &["exclude each other"]),
+        ("when: row.s == 'a' and not (row.s == 'a')", &["`row.s == 'a'` and `row.s != 'a'`"]),
+        ("when: row.s in ['a', 'b'] and row.s == 'c'", &["`row.s in ['a', 'b']` and `row.s == 'c'`"]),
+        ("when: row.s in ['a', 'b'] and row.s not in ['a', 'b', 'c']", &[]),
+        ("when: row.s in ['a'] and row.s not in ['a', 'b']", &["exclude each other"]),
+        ("when: row.s in ['a', 'b'] and row.s in ['c', 'd']", &["exclude each other"]),
+        ("when: row.n > 5 and row.n < 3", &["`row.n > 5` and `row.n < 3`"]),
+        ("when: 3 > row.n > 5", &["`row.n < 3` and `row.n > 5`"]),
+        ("when: row.n >= 5 and row.n < 5", &["exclude each other"]),
+        ("when: row.n == 5 and row.n > 5.5", &["exclude each other"]),
+        ("when: row.d < '2026-01-01' and row.d > '2026-02-01'", &["exclude each other"]),
+        ("when: row.a is none and row.a == 5", &["`row.a is none` and `row.a == 5`"]),
+        ("when: row.a is none and row.a != 5", &["exclude each other"]),
+        ("when: row.a is none and row.a is not none", &["exclude each other"]),
+        ("when: row.a == row.b and row.b is none", &["exclude each other"]),
+        ("when: old.s == 'a' and old.s == 'b'", &["`old.s == 'a'`"]),
+        ("when: (row.s == 'a' or row.s == 'b') and row.s == 'c'", &["exclude each other", "its alternatives"]),
+        ("when: not (row.s != 'a' or row.s != 'b')", &["exclude each other"]),
+        ("when: row.n == 1 if row.n == 2 else row.n in []", &["its alternatives"]),
+    ] {
+        doubted(&rule(keys), &[], parts);
+    }
+}
+
+#[test]
+fn a_condition_that_the_ops_of_its_rule_can_never_meet_is_found() {
+    for (keys, parts) in [
+        ("on: insert\n    when: op == 'update'", &["f.yaml:5:11", "of an insert `op` is 'insert'; rule"][..]),
+        (
+            "on: [insert, delete]\n    when: op in ['update', 'truncate']",
+            &["of an insert `op` is 'insert'; of a delete `op` is 'delete'"],
+        ),
+        ("on: insert\n    when: old.status == 'new'", &["`old.status` is read, and an insert has no old row"]),
+        ("on: insert\n    when: old is not none", &["an insert has no old row"]),
+        ("on: [update, delete]\n    when: old is none", &["an update has an old row; a delete has an old row"]),
+        ("on: [insert, delete]\n    when: \"'status' in changed\"", &["of an insert `status` is never in it; "]),
+        ("on: truncate\n    when: row.status == 'x'", &["a truncate has no row"]),
+        ("on: read", &["f.yaml:3:5: rule r matches no change: no change has the op `read` yet"]),
+        ("on: [insert, update]\n    when: op == 'update'", &[]),
+        ("on: insert\n    when: op != 'update'", &[]),
+        ("on: insert\n    when: old is none or old.status == 'new'", &[]),
+        ("on: [insert, update]\n    when: old.status == 'new'", &[]),
+        ("on: update\n    when: \"'status' in changed\"", &[]),
+        ("on: insert\n    when: \"not ('status' in changed)\"", &[]),
+        ("on: truncate\n    when: op == 'truncate' or row.status == 'x'", &[]),
+        ("on: [read, insert]", &[]),
+    ] {
+        doubted(&rule(keys), &[], parts);
+    }
+}
+
+#[test]
+fn nothing_is_said_of_a_condition_that_some_value_of_some_type_may_meet() {
+    for when in [
+        "row.s == 'a' and row.t == 'b'",
+        "row.s == 'a' and old.s == 'b'",
+        "row.s == 'a' or row.s == 'b'",
+        "row.s != 'a' and row.s != 'b'",
+        "row.n > 3 and row.n < 5",
+        "row.n >= 5 and row.n <= 5",
+        "3 < row.n < 5",
+        // One number, one day, one time of day.
+        "row.n == '1' and row.n == '1.0'",
+        "row.n == 1 and row.n == '1'",
+        "row.n == true and row.n == 1",
+        "row.d == '2026-01-01' and row.d == '2026-01-01 00:00:00'",
+        "row.t == '9:00' and row.t == '09:00:00'",
+        "row.ts == '2026-01-01T12:00:00Z' and row.ts == '2026-01-01T13:00:00+01:00'",
+        // As texts the other way round than as times or numbers.
+        "row.t > '9:00:00' and row.t < '10:00:00'",
+        "row.n > '9' and row.n < '10'",
+        // One double.
+        "row.f == 0.1 and row.f == 0.10000000000000001",
+        "row.a is none or row.a == 5",
+        "row.a is none and row.b == 5",
+        "row.a in [5, none] and row.a is none",
+        "row.a not in [5] and row.a == 6",
+        "row.a is defined and row.a == 5",
+        "row.doc.x == 1 and row.doc.x == 2",
+        "row.s | lower == 'a' and row.s | lower == 'b'",
+        "row.n == 2 if row.n == 2 else row.n == 3",
+        "row.n == 2 if row.n == 3 else row.n == 3",
+        "table == 'orders' and table == 'lines'",
+    ] {
+        doubted(&rule(&format!("when: \"{when}\"")), &[], &[]);
+    }
+}
+
+#[test]
+fn a_column_that_is_not_null_is_never_none() {
+    doubted(&rule("when: row.status is none"), &[orders()], &["column `status` is NOT NULL", "f.yaml:4:25"]);
+    doubted(&rule("when: row.note is none"), &[orders()], &[]);
+    doubted(&rule("when: row.status is none"), &[], &[]);
+    // One table of a pattern is enough.
+    let mut other = orders();
+    other.table.name = "orders_old".into();
+    other.columns[1].is_nullable = true;
+    let text = rule("when: row.status is none").replace("shop.orders", "shop.orders*");
+    doubted(&text, &[orders(), other], &[]);
+}
+
+#[test]
+fn a_table_without_a_primary_key_is_said_where_a_rule_orders_by_it() {
+    let mut table = orders();
+    table.table.primary_key.clear();
+    let plain = "f.yaml:3:5: rule r: no primary key in table shop.orders, so its calls are made one after another; fix: add a primary key";
+    for (keys, parts) in [
+        ("on: insert", &[plain][..]),
+        ("order_by: primary_key", &[plain]),
+        ("on_dead_letter: hold_key", &["one after another, and a dead letter blocks the whole table; fix"]),
+        ("coalesce: {within: 1s}", &["`coalesce` merges nothing there"]),
+        ("order_by: none", &[]),
+        ("order_by: table", &[]),
+        ("order_by: [customer]\n    when: row.customer is not none", &[]),
+    ] {
+        doubted(&rule(keys), &[table.clone()], parts);
+    }
+    let named = |name: &str| {
+        let mut table = table.clone();
+        table.table.name = name.into();
+        table
+    };
+    let many = ["orders_1", "orders_2", "orders_3", "orders_4"].map(named);
+    let text = rule("on: insert").replace("shop.orders", "shop.orders_*");
+    doubted(&text, &many, &["no primary key in tables shop.orders_1, shop.orders_2, shop.orders_3 and 1 more, so"]);
+}
+
+#[test]
+fn an_order_in_which_many_rows_wait_for_one_another_is_said() {
+    for (keys, parts) in [
+        (
+            "order_by: [status]",
+            &[
+                "f.yaml:4:16: `order_by`: column `status` is in no key of table shop.orders",
+                "calls of both values",
+                "leave it out",
+            ][..],
+        ),
+        ("order_by: [status, note]\n    when: row.note == 1", &["columns `status`, `note` are in no key"]),
+        (
+            "order_by: [customer]",
+            &[
+                "f.yaml:4:16: `order_by`: column `customer` of table shop.orders may be NULL",
+                "`when: row.customer is none`",
+            ],
+        ),
+        ("order_by: [customer]\n    when: row.customer is not none", &[]),
+        ("order_by: [customer]\n    when: row.customer != 5", &[]),
+        ("order_by: [id, customer]", &[]),
+        ("order_by: [day]", &[]),
+        ("order_by: [day, status]", &[]),
+        ("order_by: [missing]", &[]),
+    ] {
+        doubted(&rule(keys), &[orders()], parts);
+    }
+    doubted(&rule("order_by: [status]"), &[], &[]);
+}
+
+#[test]
+fn a_column_in_a_url_that_may_be_null_is_said_unless_the_condition_leaves_null_out() {
+    let calling = |keys: &str, path: &str| rule(keys).replace("http://a.test/", &format!("\"http://a.test/{path}\""));
+    let said = &[
+        "f.yaml:5:17: `url` reads column `note` of table shop.orders, which may be NULL: such a row becomes a dead letter",
+    ][..];
+    for (when, path, parts) in [
+        ("on: insert", "{{ row.note }}", said),
+        ("on: insert", "x?note={{ row.note }}", said),
+        ("on: insert", "{{ row.note }}/{{ row.note }}/{{ row.id }}", said),
+        ("when: row.id == 5", "{{ row.note }}", said),
+        ("when: row.note == 5 or row.id == 5", "{{ row.note }}", said),
+        ("when: row.note is none", "{{ row.note }}", said),
+        ("when: row.note is not none", "{{ row.note }}", &[]),
+        ("when: row.note != 5", "{{ row.note }}", &[]),
+        ("when: row.id == 5 and row.note > 5", "{{ row.note }}", &[]),
+        ("when: row.note in [1, 2]", "{{ row.note }}", &[]),
+        ("when: old.note == 1", "{{ row.note }}", &[]),
+        ("when: row.note | string == '5'", "{{ row.note }}", &[]),
+        ("on: insert", "{{ row.note or '-' }}", &[]),
+        ("on: insert", "{{ row.id }}/{{ row.status }}", &[]),
+        ("on: insert", "{{ row.missing }}", &[]),
+    ] {
+        doubted(&calling(when, path), &[orders()], parts);
+    }
+}

@@ -74,7 +74,7 @@ pub struct Alarm {
 impl Alarm {
     /// Whether to warn now: a rule is detached and the runway has become short. Again only after it was not.
     pub fn is_due(&mut self, runway: Runway, status: &LoopStatus, source: &SourceNow) -> bool {
-        let is_behind = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
+        let is_detached = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
         let is_short = match (runway, source.retention) {
             // If the server keeps no closed file, the binlog of a late rule may be purged at any moment.
             (Runway::Left(_), Some(Retention::For(Duration::ZERO))) => true,
@@ -83,7 +83,7 @@ impl Alarm {
             (Runway::Left(left), Some(Retention::For(time))) => left < SHORT.max(time / SHORT_PART),
             _ => false,
         };
-        let was_raised = std::mem::replace(&mut self.is_raised, is_behind && is_short);
+        let was_raised = std::mem::replace(&mut self.is_raised, is_detached && is_short);
         self.is_raised && !was_raised
     }
 }

@@ -295,9 +295,9 @@ mod tests {
             let (mut coverage, mut came) = (None::<Coverage>, Vec::new());
             let to_the_end = std::iter::repeat_n([Step::Own, Step::Attach, Step::Main], 60).flatten();
             for step in steps.into_iter().chain(to_the_end) {
-                let is_behind = own.is_some();
+                let is_detached = own.is_some();
                 let (reader, is_fed) = match (step, &mut own) {
-                    (Step::Main, _) => (&mut main, !is_behind),
+                    (Step::Main, _) => (&mut main, !is_detached),
                     (Step::Own, Some(own)) => (own, true),
                     (Step::Detach, None) => {
                         own = Some(Reader { reached: main.reached.clone(), at: main.at });

@@ -111,7 +111,7 @@ async fn each_outcome_is_reported_and_counted_once() {
 }
 
 #[tokio::test]
-async fn a_blocked_delivery_that_the_loop_has_sent_meanwhile_is_no_news() {
+async fn a_blocked_delivery_that_the_loop_has_sent_itself_is_not_reported() {
     let (run, mut commands, reports) = start(vec![Ok(found(1, 1, true)), Ok(found(2, 1, true))], ReplayMode::Send);
     let answers = async {
         answer(commands.recv().await.expect("it is sent"), Err(NotReplayed::Gone));
@@ -148,7 +148,7 @@ async fn what_is_under_way_is_bounded_in_number_and_bytes() {
 }
 
 #[tokio::test]
-async fn it_ends_when_nobody_listens_though_an_outcome_is_awaited() {
+async fn it_ends_when_its_operator_has_gone_though_an_outcome_is_awaited() {
     let (run, mut commands, reports) = start(vec![Ok(found(1, 1, false))], ReplayMode::Send);
     let goes = async {
         let sent = commands.recv().await;
@@ -158,7 +158,7 @@ async fn it_ends_when_nobody_listens_though_an_outcome_is_awaited() {
     let (ended, sent) = tokio::join!(run, goes);
     assert_eq!(ended, Err(ReplayEnd::Unheard));
     let Some(Command::Replay { answer, .. }) = sent else { panic!("it was sent") };
-    assert!(answer.is_closed(), "the loop sees by it what nobody waits for");
+    assert!(answer.is_closed(), "by this the loop knows that no operator waits for it");
     assert!(matches!(commands.try_recv(), Ok(Command::WithdrawUnheard)));
 }
 

@@ -1,4 +1,4 @@
-//! What operators ask of rules that are behind, and what reloading does to them: the loop in this process, driven over its
+//! What operators ask of detached rules, and what reloading does to them: the loop in this process, driven over its
 //! command channel, against a real server.
 
 use std::path::PathBuf;
@@ -135,7 +135,7 @@ fn load(files: &[(PathBuf, String)]) -> RuleSet {
     RuleSet::from_texts(files, &|_| None).expect("rules that load")
 }
 
-fn is_behind(rule: &RuleStatus) -> bool {
+fn is_detached(rule: &RuleStatus) -> bool {
     matches!(rule.stream, StreamStatus::Detached { .. })
 }
 
@@ -196,7 +196,7 @@ async fn a_paused_rule_is_detached_and_gets_old_rows_with_their_old_names_also_a
 
     insert(&server, &table, 0..10).await;
     until_had(&receiver, "other", 0..10).await;
-    let status = work.until_rule("paused", is_behind).await;
+    let status = work.until_rule("paused", is_detached).await;
     assert_eq!((status.unresolved, status.in_flight), (WINDOW as u64, 0));
     assert_eq!(status.paused.expect("paused").why, "a test");
     server.query(&format!("ALTER TABLE {table} RENAME COLUMN a TO b, RENAME COLUMN b TO a")).await;
@@ -205,7 +205,7 @@ async fn a_paused_rule_is_detached_and_gets_old_rows_with_their_old_names_also_a
 
     work.stop().await;
     work.go(&rules).await;
-    let status = work.until_rule("paused", is_behind).await;
+    let status = work.until_rule("paused", is_detached).await;
     assert_eq!(status.paused.expect("still paused").why, "a test");
     insert(&server, &table, 20..22).await;
     until_had(&receiver, "other", 0..22).await;
@@ -218,7 +218,7 @@ async fn a_paused_rule_is_detached_and_gets_old_rows_with_their_old_names_also_a
         let (a, b) = if is_old { (1, 2) } else { (2, 1) };
         assert_eq!(row, json!({"id": row["id"], "a": a, "b": b}));
     }
-    work.until_rule("paused", |rule| !is_behind(rule) && rule.unresolved == 0).await;
+    work.until_rule("paused", |rule| !is_detached(rule) && rule.unresolved == 0).await;
     insert(&server, &table, 22..24).await;
     until_had(&receiver, "paused", 0..24).await;
     until_had(&receiver, "other", 0..24).await;
@@ -234,7 +234,7 @@ async fn a_rule_whose_binlog_is_purged_stays_detached_with_the_error_until_it_ma
     let mut work = Loop::start(&server, &rules).await;
     work.pause("paused").await.expect("paused");
     insert(&server, &table, 0..10).await;
-    work.until_rule("paused", is_behind).await;
+    work.until_rule("paused", is_detached).await;
     until_had(&receiver, "other", 0..10).await;
     server.query("FLUSH BINARY LOGS").await;
     insert(&server, &table, 10..11).await;
@@ -254,7 +254,7 @@ async fn a_rule_whose_binlog_is_purged_stays_detached_with_the_error_until_it_ma
 
     let before = work.until_rule("other", |rule| rule.unresolved == 0).await;
     work.resume("paused", Some(Start::Latest)).await.expect("resumed");
-    work.until_rule("paused", |rule| !is_behind(rule)).await;
+    work.until_rule("paused", |rule| !is_detached(rule)).await;
     insert(&server, &table, 20..30).await;
     until_had(&receiver, "other", 0..30).await;
     until_had(&receiver, "paused", (0..4).chain(20..30)).await;
@@ -279,8 +279,8 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     let mut work = Loop::start(&server, &load(&[files(&["kept", "gone", "other"])])).await;
     insert(&server, &old, 0..10).await;
     until_had(&receiver, "other", 0..10).await;
-    work.until_rule("kept", is_behind).await;
-    work.until_rule("gone", is_behind).await;
+    work.until_rule("kept", is_detached).await;
+    work.until_rule("gone", is_detached).await;
 
     let reloaded = load(&[files(&["kept", "other"]), rules(&new, &["new"], &receiver)]);
     work.reload(RuleSet::new(reloaded.rules().to_vec())).await;
@@ -288,13 +288,13 @@ async fn reloading_keeps_streams_by_name_and_ends_what_was_begun() {
     insert(&server, &old, 10..12).await;
     until_had(&receiver, "new", 0..3).await;
     until_had(&receiver, "other", 0..12).await;
-    let status = work.until_rule("kept", is_behind).await;
+    let status = work.until_rule("kept", is_detached).await;
     assert_eq!(status.unresolved, WINDOW as u64);
     gate.open();
     until_had(&receiver, "kept", 0..12).await;
     // What it had begun, and nothing more.
     until_had(&receiver, "gone", 0..WINDOW as u64).await;
-    work.until_rule("kept", |rule| !is_behind(rule) && rule.unresolved == 0).await;
+    work.until_rule("kept", |rule| !is_detached(rule) && rule.unresolved == 0).await;
 
     // The rule that had gone is a new one when it comes back.
     work.reload(load(&[files(&["kept", "gone", "other"])])).await;
@@ -414,7 +414,7 @@ async fn a_new_rule_begins_where_it_says_and_a_known_one_goes_on() {
     until_had(&receiver, "second", 0..12).await;
     until_had(&receiver, "third", 5..12).await;
     for rule in ["second", "third"] {
-        work.until_rule(rule, |rule| !is_behind(rule)).await;
+        work.until_rule(rule, |rule| !is_detached(rule)).await;
     }
     work.stop().await;
     work.go(&all).await;

@@ -267,6 +267,8 @@ pub enum Error {
     Malformed { path: PathBuf, message: String },
     #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
     NoSource,
+    #[error("no table is named; give one or more of {tables}")]
+    NoTable { tables: String },
     #[error("this repeats earlier calls; confirm with --yes")]
     Unconfirmed,
     #[error("--{name} {value}: {expected}")]

@@ -7,6 +7,7 @@
 mod check;
 mod completions;
 mod dead_letters;
+mod init;
 mod instance;
 mod logging;
 mod output;
@@ -57,6 +58,7 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
+  rowhook init --mysql mysql://rowhook:secret@db:3306 shop.orders
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook run --mysql mysql://rowhook:secret@db:3306 --rules rules --data data
   rowhook tail --mysql mysql://rowhook:secret@db:3306 --rules rules
@@ -71,6 +73,8 @@ Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.";
 enum Command {
     /// Follow MySQL and deliver, until stopped
     Run(run::RunCommandArgs),
+    /// Write first rule files for tables of a server
+    Init(init::InitArgs),
     /// Check rule files, and whether MySQL can be followed
     Check(check::CheckArgs),
     /// Show the state of a running rowhook and of each rule
@@ -130,6 +134,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
     let verdict = runtime.block_on(async {
         match cli.command {
             Command::Run(args) => run::run(args, &file).await,
+            Command::Init(args) => init::run(args, &file).await,
             Command::Check(args) => check::run(args, &file).await,
             Command::Status(args) => status::run(args, &file).await,
             Command::Pause(args) => rule::pause(args, &file).await,

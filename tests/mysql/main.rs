@@ -19,6 +19,7 @@ mod faults;
 mod fuse;
 mod geometry;
 mod gtid_mode;
+mod init;
 mod isolation;
 mod keys;
 mod login;

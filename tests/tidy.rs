@@ -53,7 +53,10 @@ const STAGES: &[(&str, &[&str])] = &[
 const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["mysql_async"], &["src/source", "src/write_back"]),
     (&["mysql_common"], &["src/source"]),
-    (&["socket2", "tokio_rustls", "webpki_roots"], &["src/source"]),
+    (&["socket2", "webpki_roots"], &["src/source"]),
+    // The connection to MySQL; a handshake without a call.
+    (&["tokio_rustls"], &["src/source", "src/delivery/sink/http/client/handshake"]),
+    (&["rustls_platform_verifier", "x509_cert"], &["src/delivery/sink/http/client/handshake"]),
     // Compressed transactions, packed answers, backups.
     (&["zstd"], &["src/source", "src/delivery/sink/http/client", "src/store/backup"]),
     (&["reqwest", "flate2", "h2"], &["src/delivery/sink/http"]),

@@ -5,6 +5,7 @@
 
 mod finding;
 mod statements;
+mod targets;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::write_back::Database;
 #[command(after_help = "\
 Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
+  rowhook check --connect        # the servers that rules call, too
   rowhook check --offline        # the rule files alone
 
 A warning is no problem: the exit code is 1 where there is a problem, and 0 otherwise.")]
@@ -34,6 +36,9 @@ pub(super) struct CheckArgs {
     /// Missing tables are warnings, not problems: for a deployment before its migration
     #[arg(long)]
     allow_missing_table: bool,
+    /// Connect to the servers that rules call, and show protocol and certificate; send no request
+    #[arg(long)]
+    connect: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -78,6 +83,13 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
             findings.extend(of_tables.into_iter().filter(|finding| !findings.contains(finding)).collect::<Vec<_>>());
         }
         findings.extend(statements::findings(rules, database.as_ref()).await);
+    }
+    if let Ok(rules) = &loaded {
+        findings.extend(match (args.connect, args.offline) {
+            (true, _) => targets::connections(rules).await,
+            (false, false) => targets::names(rules).await,
+            (false, true) => Vec::new(),
+        });
     }
     let ok = findings.iter().all(|finding| finding.level != PROBLEM);
     if args.json {

@@ -33,7 +33,9 @@ pub use lane::RuleUnderWay;
 pub(crate) use lane::{Lanes, Place, Turn};
 #[doc(hidden)]
 pub use sink::fuzzing;
-pub use sink::{Client, Shown, ShownParts, ShownRequest, ShownStatement, Sinks};
+pub use sink::{
+    Client, Destination, Handshake, Shown, ShownCertificate, ShownParts, ShownRequest, ShownStatement, Sinks,
+};
 pub use target::TargetStatus;
 
 use crate::change::{Change, DeliveryId};

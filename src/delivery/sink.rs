@@ -14,9 +14,9 @@ pub use sql::ShownStatement;
 use std::fmt;
 use std::time::Duration;
 
-pub use http::Client;
 #[doc(hidden)]
 pub use http::fuzzing;
+pub use http::{Client, Destination, Handshake, ShownCertificate};
 
 use crate::delivery::Delivery;
 use crate::delivery::answer::{ItemResult, Lack, TargetHealth, Verdict};

@@ -10,6 +10,7 @@ mod answers;
 mod blocked_letters;
 mod call_auth;
 mod call_tls;
+mod check_targets;
 mod command_line;
 mod daemon;
 mod dead_letters;

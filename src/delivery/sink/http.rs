@@ -18,9 +18,9 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use client::Client;
 #[doc(hidden)]
 pub use client::fuzzing;
+pub use client::{Client, Destination, Handshake, ShownCertificate};
 pub use prepared::ShownRequest;
 
 use self::answer_meaning::{AnswerMeaning, Refusal};

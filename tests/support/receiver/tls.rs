@@ -4,6 +4,7 @@
 //! `Receiver::start_tls`. Nothing is written anywhere.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
@@ -49,6 +50,13 @@ impl Authority {
     pub fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params("an expired certificate", names);
         params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        self.sign(&params)
+    }
+
+    /// One that is valid for so long from now on.
+    pub fn issue_for(&self, names: &[&str], time: Duration) -> Identity {
+        let mut params = params("a short certificate", names);
+        params.not_after = (SystemTime::now() + time).into();
         self.sign(&params)
     }
 

@@ -11,6 +11,7 @@ mod answer_text;
 mod error;
 mod fetch;
 pub mod fuzzing;
+mod handshake;
 mod pool;
 mod receive;
 mod redirect;
@@ -27,6 +28,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderM
 
 pub(super) use answer_text::Text;
 pub(super) use fetch::Fetched;
+pub use handshake::{Destination, Handshake, ShownCertificate};
 pub(super) use receive::{Keep, Received, excerpt};
 pub(super) use redirect::Redirect;
 

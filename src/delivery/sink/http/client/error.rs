@@ -49,7 +49,7 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
 }
 
 /// The words are those of the C library, of which there is more than one.
-fn dns_text(words: &str) -> String {
+pub(super) fn dns_text(words: &str) -> String {
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if has(&["Name or service not known", "Name does not resolve", "No address associated", "nodename nor servname"]) {
         "no name server knows it: is the host in `url` right, and does this machine (or container) see your own names?"
@@ -76,7 +76,7 @@ pub(super) fn is_unsent(error: &reqwest::Error) -> bool {
         })
 }
 
-fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
+pub(super) fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
     use std::io::ErrorKind;
     // What an I/O error wraps is not among its sources, and the TLS layers wrap one in another.
     if let Some(inner) = error.get_ref() {

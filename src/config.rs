@@ -15,6 +15,9 @@ use serde::Deserialize;
 use crate::file;
 use crate::position::Start;
 
+/// The JSON Schema (2020-12) of the settings file, for editors.
+pub const SETTINGS_JSON_SCHEMA: &str = include_str!("config/settings.json");
+
 /// The keys that `rowhook.yaml` may contain: the long flags' names, with `_` for `-`.
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]

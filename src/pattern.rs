@@ -16,6 +16,9 @@ pub struct TablePattern {
 impl TablePattern {
     /// Reads `schema.table`; each part may hold `*`.
     pub fn parse(text: &str) -> Result<TablePattern, String> {
+        if text.contains('`') {
+            return Err(format!("a table is written without backticks: `{}`", text.replace('`', "")));
+        }
         match text.split_once('.') {
             Some((schema, table)) if !schema.is_empty() && !table.is_empty() && !table.contains('.') => {
                 Ok(TablePattern { schema: schema.to_string(), table: table.to_string() })
@@ -124,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_no_table_is_refused() {
-        for text in ["orders", ".orders", "shop.", "a.b.c", ""] {
+        for text in ["orders", ".orders", "shop.", "a.b.c", "", "`shop`.`orders`"] {
             TablePattern::parse(text).expect_err(text);
         }
     }

@@ -71,6 +71,8 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     (&["backoff"], &["src/retry"]),
     (&["siphasher"], &["src/ordering"]),
     (&["anyhow"], &["src/cli", "src/main"]),
+    // In tests alone.
+    (&["boon"], &["src/rules/tests/json_schema", "src/config/tests/json_schema"]),
 ];
 
 const PRINTING: &[&str] = &["print", "println", "eprint", "eprintln", "dbg"];

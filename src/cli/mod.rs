@@ -22,6 +22,7 @@ mod rule;
 mod rule_files;
 mod run;
 mod running_replay;
+mod schema;
 mod signals;
 mod source_settings;
 mod source_watch;
@@ -100,6 +101,8 @@ enum Command {
     Preview(preview::PreviewArgs),
     /// Print changes as JSON lines while they arrive; send nothing
     Tail(tail::TailArgs),
+    /// Print the JSON Schema of rule files, targets files or the settings file, for editors
+    Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -146,6 +149,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Store(command) => store::run(command, &file).await,
             Command::Preview(args) => preview::run(args, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
+            Command::Schema(args) => schema::run(&args),
             Command::Completions(args) => completions::run(&args),
         }
     });

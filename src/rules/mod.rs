@@ -14,6 +14,7 @@ mod diagnostic;
 mod difference;
 mod doubts;
 mod files_state;
+mod json_schema;
 mod lane;
 mod load;
 mod matching;
@@ -42,6 +43,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
 pub use doubts::Doubt;
 pub use files_state::RuleFilesState;
+pub use json_schema::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
 pub use matching::{Clause, Match, RuleSet, TableRules};
 pub use rule::{OrderBy, Rule};
 pub use settings::{

@@ -108,6 +108,12 @@ impl<'n> NodeReader<'_> {
         if items.is_empty() {
             self.problem(node.at, format!("`{what}` is an empty list; leave it out or fill it"));
         }
+        if let NodeKind::Scalar { text, .. } = &node.kind
+            && text.contains(", ")
+        {
+            self.problem(node.at, format!("`{what}` is one value or a list; write several as `[{text}]`"));
+            return Vec::new();
+        }
         items.iter().filter_map(|item| Some((self.string(item, what)?.to_string(), item.at))).collect()
     }
 

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod doubts;
+pub(super) mod json_schema;
 mod matching;
 mod mistakes;
 mod reading;
@@ -20,7 +21,15 @@ fn env(name: &str) -> Option<String> {
     (name == "TOKEN").then(|| "s3cret".to_string())
 }
 
+/// Loads a file, about which its JSON Schema must agree.
+#[track_caller]
 pub(super) fn load(text: &str) -> Result<RuleSet, Diagnostics> {
+    let loaded = compile(text);
+    json_schema::assert_schema_agrees(text, &loaded);
+    loaded
+}
+
+fn compile(text: &str) -> Result<RuleSet, Diagnostics> {
     RuleSet::from_texts(&[(PathBuf::from("f.yaml"), text.to_string())], &env)
 }
 

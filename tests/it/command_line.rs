@@ -200,3 +200,16 @@ fn completions_are_printed_for_a_shell() {
     assert_eq!(finished.code, 0);
     assert!(finished.stdout.contains("dead-letters"), "{}", finished.stdout);
 }
+
+#[test]
+fn a_json_schema_is_printed_for_each_kind_of_file() {
+    for (args, key) in [
+        (&["schema"][..], "rules"),
+        (&["schema", "rules"], "table"),
+        (&["schema", "targets"], "targets"),
+        (&["schema", "settings"], "mysql"),
+    ] {
+        let schema: serde_json::Value = serde_json::from_str(&home().run(args).stdout).unwrap();
+        assert!(schema["properties"][key]["description"].is_string(), "{args:?}: {schema}");
+    }
+}

@@ -81,11 +81,17 @@ impl NodeReader<'_> {
     }
 
     fn breaker(&mut self, node: &Node) -> Option<BreakerPolicy> {
-        if matches!(&node.kind, NodeKind::Scalar { text, .. } if text == "off") {
+        if let NodeKind::Scalar { text, .. } = &node.kind
+            && !node.is_null()
+        {
+            if text != "off" {
+                let message = format!("`breaker` is off or a map with failures, probe and max_probe, not `{text}`");
+                self.problem(node.at, message);
+            }
             return None;
         }
         let mut policy = BreakerPolicy::default();
-        let members = self.members(node, "`breaker`, unless it is `off`,", &settings::names(BREAKER_KEYS))?;
+        let members = self.members(node, "`breaker`", &settings::names(BREAKER_KEYS))?;
         self.settings(&mut policy, BREAKER_KEYS, members);
         if policy.probe > policy.max_probe {
             self.problem(node.at, "`probe` is longer than `max_probe`");

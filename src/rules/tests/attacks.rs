@@ -22,7 +22,7 @@ fn attacked(text: String) -> (String, u64) {
     let attack = move || {
         let mut said = String::new();
         let taken = allocation_counter::measure(|| {
-            said = load(&text).err().map_or("loads".to_string(), |problems| problems.to_string());
+            said = compile(&text).err().map_or("loads".to_string(), |problems| problems.to_string());
         });
         let _ = report.send((said, taken.bytes_max));
     };
@@ -38,7 +38,7 @@ fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
     (0..count).map(|number| line(number) + "\n").collect()
 }
 
-fn attacks() -> Vec<(&'static str, String, &'static str)> {
+pub(super) fn attacks() -> Vec<(&'static str, String, &'static str)> {
     let laughs = "a: &a [x,x,x,x,x,x,x,x,x]\n".to_string()
         + &lines(8, |n| {
             let (own, last) = ((b'b' + n as u8) as char, (b'a' + n as u8) as char);

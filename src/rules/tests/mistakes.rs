@@ -230,7 +230,12 @@ fn every_mistake_about_targets_is_reported_at_its_place() {
         ("targets: {https://a.test: {rat: 50/s}}", 1, 28, "did you mean `rate`?"),
         ("targets: {https://a.test: {rate: fast}}", 1, 34, "`rate` is a rate"),
         ("targets: {https://a.test: {in_flight: 0}}", 1, 39, "from 1 to 4096"),
-        ("targets: {https://a.test: {breaker: on}}", 1, 37, "unless it is `off`"),
+        (
+            "targets: {https://a.test: {breaker: on}}",
+            1,
+            37,
+            "`breaker` is off or a map with failures, probe and max_probe, not `on`",
+        ),
         ("targets: {https://a.test: {breaker: {failures: 0}}}", 1, 48, "from 1 to 1000"),
         ("targets: {https://a.test: {breaker: {probe: 1m}}}", 1, 37, "longer than `max_probe`"),
         ("targets: {https://a.test: {breaker: {max_probe: 2h}}}", 1, 49, "between 1ms and 1h"),
@@ -238,7 +243,9 @@ fn every_mistake_about_targets_is_reported_at_its_place() {
     ];
     each_has_one_mistake(cases, |text| {
         let files = [("rules.yaml", rules.as_str()), ("targets.yaml", text)];
-        RuleSet::from_texts(&files.map(|(name, text)| (PathBuf::from(name), text.to_string())), &env)
+        let loaded = RuleSet::from_texts(&files.map(|(name, text)| (PathBuf::from(name), text.to_string())), &env);
+        json_schema::assert_schema_agrees(text, &loaded);
+        loaded
     });
     let alone = load("targets: {https://a.test: {}}").expect_err("no rules");
     assert_eq!(alone.to_string(), "f.yaml: there are targets, but no file with rules");

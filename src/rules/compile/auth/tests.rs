@@ -1,5 +1,6 @@
 //! Tests of `auth`, `format` and `compress`: what loads, and what is said of what does not.
 
+use crate::rules::tests::json_schema::assert_schema_agrees;
 use crate::rules::{Auth, BodyCompression, Call, ClientStyle, Diagnostics, RuleSet};
 
 pub(in crate::rules) fn load(call: &str) -> Result<RuleSet, Diagnostics> {
@@ -18,7 +19,10 @@ fn load_in(folder: &str, call: &str) -> Result<RuleSet, Diagnostics> {
         "FILED_FILE" => Some("/no/such/s3cret".to_owned()),
         _ => None,
     };
-    RuleSet::from_texts(&[(format!("{folder}/f.yaml").trim_start_matches('/').into(), text)], &env)
+    let files = [(format!("{folder}/f.yaml").trim_start_matches('/').into(), text)];
+    let loaded = RuleSet::from_texts(&files, &env);
+    assert_schema_agrees(&files[0].1, &loaded);
+    loaded
 }
 
 #[track_caller]

@@ -4,11 +4,15 @@ use std::path::Path;
 
 use rcgen::{CertificateParams, CertifiedKey, KeyPair};
 
+use crate::rules::tests::json_schema::assert_schema_agrees;
 use crate::rules::{Diagnostics, RuleSet, Verification};
 
 fn load(folder: &Path, call: &str) -> Result<RuleSet, Diagnostics> {
     let text = format!("table: a.b\nrules:\n  - name: r\n    call: {{url: 'https://a.test/', {call}}}\n");
-    RuleSet::from_texts(&[(folder.join("f.yaml"), text)], &|_| None)
+    let files = [(folder.join("f.yaml"), text)];
+    let loaded = RuleSet::from_texts(&files, &|_| None);
+    assert_schema_agrees(&files[0].1, &loaded);
+    loaded
 }
 
 /// A folder with two certificates, their keys, and files that are no such thing.

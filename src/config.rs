@@ -4,6 +4,8 @@
 //! flags is in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
 //! `cli` no module takes a whole group.
 
+mod malformed;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,6 +24,9 @@ pub const SETTINGS_JSON_SCHEMA: &str = include_str!("config/settings.json");
 #[derive(Debug, Default, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct File {
+    /// Where it is, for messages.
+    #[serde(skip)]
+    path: PathBuf,
     mysql: Option<String>,
     mysql_user: Option<String>,
     mysql_password_file: Option<PathBuf>,
@@ -266,9 +271,11 @@ pub struct RunSettings {
 pub enum Error {
     #[error("cannot read settings file {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{}: {message}", path.display())]
-    Malformed { path: PathBuf, message: String },
-    #[error("no MySQL to follow; give --mysql mysql://user:password@host:3306, or set ROWHOOK_MYSQL")]
+    #[error("{}{place}: {message}", path.display())]
+    Malformed { path: PathBuf, place: String, message: String },
+    #[error(
+        "no MySQL to follow; give --mysql mysql://user:password@host:3306, set ROWHOOK_MYSQL, or write `mysql:` into rowhook.yaml"
+    )]
     NoSource,
     #[error("no table is named; give one or more of {tables}")]
     NoTable { tables: String },
@@ -276,6 +283,27 @@ pub enum Error {
     Unconfirmed,
     #[error("--{name} {value}: {expected}")]
     Invalid { name: &'static str, value: String, expected: String },
+    #[error("{}: `{key}: {value}`: {expected}", path.display())]
+    InvalidInFile { path: PathBuf, key: String, value: String, expected: String },
+}
+
+/// A setting as it was typed or, if it was not, as the file has it.
+struct Given<'f, T> {
+    value: Option<T>,
+    /// The file, where the value comes from it.
+    written_in: Option<&'f Path>,
+}
+
+impl<T> Given<'_, T> {
+    /// What the value or the default means; the error about a value of the file names the file and the key.
+    fn read<U>(self, default: T, read: impl FnOnce(T) -> Result<U, Error>) -> Result<U, Error> {
+        read(self.value.unwrap_or(default)).map_err(|error| match (error, self.written_in) {
+            (Error::Invalid { name, value, expected }, Some(path)) => {
+                Error::InvalidInFile { path: path.to_path_buf(), key: name.replace('-', "_"), value, expected }
+            }
+            (error, _) => error,
+        })
+    }
 }
 
 impl File {
@@ -289,23 +317,29 @@ impl File {
         };
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
-        // Without the lines around the mistake: one of them may contain the password.
-        let malformed = |error: serde_saphyr::Error| Error::Malformed {
-            path: path.to_path_buf(),
-            message: error.without_snippet().to_string().lines().next().unwrap_or_default().to_string(),
-        };
-        serde_saphyr::from_str(&text).map_err(malformed)
+        let file = File::parse(&text).map_err(|error| malformed::malformed(path, &text, &error))?;
+        Ok(File { path: path.to_path_buf(), ..file })
+    }
+
+    /// Booleans are `true` and `false` alone, as in rule files.
+    fn parse(text: &str) -> Result<File, serde_saphyr::Error> {
+        serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
+    }
+
+    fn given<T: Clone>(&self, typed: Option<T>, written: &Option<T>) -> Given<'_, T> {
+        let written_in = (typed.is_none() && written.is_some()).then_some(self.path.as_path());
+        Given { value: typed.or_else(|| written.clone()), written_in }
     }
 }
 
 impl LogArgs {
     pub fn resolve(self, file: &File) -> Result<LogSettings, Error> {
-        let format = match (self.log_format, &file.log_format) {
-            (Some(format), _) => format,
-            (None, Some(text)) => {
-                LogFormat::from_str(text, false).map_err(|_| invalid("log-format", text, "expected text or json"))?
-            }
-            (None, None) => LogFormat::Text,
+        let read = |text: String| {
+            LogFormat::from_str(&text, false).map_err(|_| invalid("log-format", &text, "expected text or json"))
+        };
+        let format = match self.log_format {
+            Some(format) => format,
+            None => file.given(None, &file.log_format).read("text".to_owned(), read)?,
         };
         Ok(LogSettings { filter: self.log.or_else(|| file.log.clone()), format })
     }
@@ -326,12 +360,13 @@ impl SourceArgs {
 
 impl TlsArgs {
     pub fn resolve(self, file: &File) -> Result<TlsSettings, Error> {
-        let mode = match (self.tls, &file.tls) {
-            (Some(mode), _) => mode,
-            (None, Some(text)) => TlsMode::from_str(text, false).map_err(|_| {
-                invalid("tls", text, "expected disabled, preferred, required, verify-ca or verify-identity")
-            })?,
-            (None, None) => TlsMode::Preferred,
+        let read = |text: String| {
+            let expected = "expected disabled, preferred, required, verify-ca or verify-identity";
+            TlsMode::from_str(&text, false).map_err(|_| invalid("tls", &text, expected))
+        };
+        let mode = match self.tls {
+            Some(mode) => mode,
+            None => file.given(None, &file.tls).read("preferred".to_owned(), read)?,
         };
         Ok(TlsSettings {
             mode,
@@ -368,18 +403,21 @@ impl DataArgs {
 
 impl RunArgs {
     pub fn resolve(self, file: &File) -> Result<RunSettings, Error> {
-        let start = self.start.or_else(|| file.start.clone());
-        let admin = self.admin.or_else(|| file.admin.clone());
-        let timeout = self.shutdown_timeout.or_else(|| file.shutdown_timeout.clone());
+        let start = file.given(self.start, &file.start);
         let token_file = self.admin_token_file.or_else(|| file.admin_token_file.clone());
+        let read_admin = |text: String| parse_admin(&text, token_file.is_some());
+        let window = file.given(self.window, &file.window).read(8192, |value| in_range("window", value))?;
+        let window_mib =
+            file.given(self.window_mib, &file.window_mib).read(64, |value| in_range("window-mib", value))?;
+        let timeout = file.given(self.shutdown_timeout, &file.shutdown_timeout);
         Ok(RunSettings {
-            start_is_given: start.is_some(),
-            start: parse_start("start", start.as_deref().unwrap_or("latest"))?,
-            admin: parse_admin(admin.as_deref().unwrap_or("127.0.0.1:8055"), token_file.is_some())?,
+            start_is_given: start.value.is_some(),
+            start: start.read("latest".to_owned(), |text| parse_start("start", &text))?,
+            admin: file.given(self.admin, &file.admin).read("127.0.0.1:8055".to_owned(), read_admin)?,
             admin_token_file: token_file,
-            window_deliveries: at_least_one("window", self.window.or(file.window).unwrap_or(8192))?,
-            window_bytes: at_least_one("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))? << 20,
-            shutdown_timeout: parse_duration("shutdown-timeout", timeout.as_deref().unwrap_or("30s"))?,
+            window_deliveries: window,
+            window_bytes: window_mib << 20,
+            shutdown_timeout: timeout.read("30s".to_owned(), |text| parse_duration("shutdown-timeout", &text))?,
             watch: !self.no_watch && file.watch.unwrap_or(true),
             allow_missing_table: self.allow_missing_table || file.allow_missing_table.unwrap_or(false),
         })
@@ -390,7 +428,7 @@ fn invalid(name: &'static str, value: &str, expected: &str) -> Error {
     Error::Invalid { name, value: value.to_string(), expected: expected.to_string() }
 }
 
-fn at_least_one(name: &'static str, value: usize) -> Result<usize, Error> {
+fn in_range(name: &'static str, value: usize) -> Result<usize, Error> {
     if (1..=WINDOW_MAX).contains(&value) {
         Ok(value)
     } else {
@@ -421,6 +459,8 @@ fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error>
 
 #[cfg(test)]
 mod tests {
+    mod json_schema;
+
     use super::*;
     use crate::position::FileOffset;
 
@@ -451,11 +491,11 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_file_and_the_file_over_the_default() {
-        let file: File = serde_saphyr::from_str("rules: from-file\nwindow: 5\n").expect("a settings file");
+        let file = File::parse("rules: from-file\nwindow: 5\n").expect("a settings file");
         assert_eq!(RulesArgs { rules: Some("typed".into()) }.resolve(&file), PathBuf::from("typed"));
         assert_eq!(RulesArgs { rules: None }.resolve(&file), PathBuf::from("from-file"));
         assert_eq!(DataArgs { data: None }.resolve(&file), PathBuf::from("data"));
-        serde_saphyr::from_str::<File>("ruels: x\n").expect_err("an unknown key");
+        File::parse("ruels: x\n").expect_err("an unknown key");
     }
 
     #[test]
@@ -472,7 +512,7 @@ mod tests {
             ("run", "watch: true", true),
             ("run --no-watch", "watch: true", false),
         ] {
-            let file: File = serde_saphyr::from_str(&format!("window: 5\n{file}\n")).expect("a settings file");
+            let file = File::parse(&format!("window: 5\n{file}\n")).expect("a settings file");
             let line_read: Line = clap::Parser::try_parse_from(line.split(' ')).expect(line);
             assert_eq!(line_read.run.resolve(&file).expect("sound").watch, expected, "{line}, {file:?}");
         }

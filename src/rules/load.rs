@@ -158,7 +158,13 @@ fn with_targets(mut rule: Rule, targets: &[PlacedTarget]) -> Rule {
 
 /// The rule files of a directory in name order; none at all is a problem.
 pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
-    let unreadable = |error: std::io::Error| Diagnostic::of_file(dir, format!("the rules can't be read: {error}"));
+    let unreadable = |error: io::Error| {
+        let message = match error.kind() {
+            io::ErrorKind::NotFound => "there is no such directory of rules; name it with --rules DIR".to_owned(),
+            _ => format!("the rules can't be read: {error}"),
+        };
+        Diagnostic::of_file(dir, message)
+    };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();

@@ -28,6 +28,7 @@ mod tables;
 mod target;
 mod tls;
 mod typing;
+mod unknown_key;
 mod vars;
 mod yaml;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::diagnostic::{self, Diagnostic, FilePlace};
 use super::target::Rate;
+use super::unknown_key;
 use super::yaml::{Key, Node, NodeKind};
-use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// More than one process can send: such a number is meant as no limit.
@@ -36,7 +36,17 @@ impl<'n> NodeReader<'_> {
     /// The members of a map whose keys must all be known.
     pub(super) fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
         let NodeKind::Map(members) = &node.kind else {
-            self.problem(node.at, format!("{what} must be a map of {}, not {}", known.join(", "), node.describe()));
+            let message = match &node.kind {
+                NodeKind::Scalar { .. } if node.is_null() => {
+                    format!("nothing stands below {what}; its keys are indented further: {}", known.join(", "))
+                }
+                NodeKind::Scalar { .. } => {
+                    let instead = unknown_key::instead_of_single_value(known);
+                    format!("{what} must be a map of {}, not a single value{instead}", known.join(", "))
+                }
+                _ => format!("{what} must be a map of {}, not {}", known.join(", "), node.describe()),
+            };
+            self.problem(node.at, message);
             return None;
         };
         for (key, _) in members {
@@ -44,10 +54,7 @@ impl<'n> NodeReader<'_> {
                 let former = FORMER_KEYS.iter().find(|(former, name)| *former == key.text && known.contains(name));
                 let message = match former {
                     Some((former, name)) => format!("`{former}` is called `{name}` now"),
-                    None => {
-                        let hint = did_you_mean(&key.text, known.iter().copied());
-                        format!("unknown key `{}` in {what}{hint}; known are {}", key.text, known.join(", "))
-                    }
+                    None => format!("unknown key `{}` in {what}{}", key.text, unknown_key::instead(&key.text, known)),
                 };
                 self.problem(key.at, message);
             }

@@ -77,11 +77,18 @@ impl<'n> NodeReader<'_> {
                 items.iter().filter_map(|rule| self.rule(rule)).collect()
             }
             Some((node, _)) => {
-                self.problem(node.at, format!("`rules` must be a list of at least one rule, not {}", node.describe()));
+                let message = format!(
+                    "`rules` must be a list of at least one rule, not {}; a rule begins with `- name:`",
+                    node.describe()
+                );
+                self.problem(node.at, message);
                 Vec::new()
             }
             None => {
-                self.problem(root.at, "`rules` is missing");
+                self.problem(
+                    root.at,
+                    "`rules` is missing; write `rules:`, and below it a list whose items begin with `- name:`",
+                );
                 Vec::new()
             }
         };

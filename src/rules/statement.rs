@@ -144,10 +144,17 @@ impl Lexer<'_> {
 
     fn word(&mut self) {
         let is_first = self.first_word.is_none();
+        let (line, column) = (self.line, self.column);
         self.begin_token();
         let begin = self.statement.text.len();
         while self.rest.peek().copied().is_some_and(is_word) {
             self.take();
+        }
+        let word = &self.statement.text[begin..];
+        if word.strip_prefix('$').is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+        {
+            let message = format!("a parameter has a name: write `:name` instead of `{word}`");
+            self.flaws.push(Flaw { line, column, message });
         }
         if let (true, Some((word, ..))) = (is_first, &mut self.first_word) {
             word.push_str(&self.statement.text[begin..]);
@@ -275,6 +282,7 @@ mod tests {
     #[test]
     fn what_can_not_be_read_for_certain_is_refused_at_its_place() {
         for (source, line, column, expected) in [
+            ("DELETE FROM t WHERE id = $1", 1, 26, "write `:name` instead of `$1`"),
             ("", 1, 1, "is empty"),
             (" -- only a comment", 1, 1, "is empty"),
             (";", 1, 1, "is empty"),

@@ -261,6 +261,7 @@ impl<'a> Builder<'a, '_> {
             let value = self.node(event, &span, depth + 1)?;
             if matches!(&key.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain } if text == "<<") {
                 self.problem(key.at, "merge keys (`<<`) are not available in rule files; write the members out");
+                continue;
             }
             let NodeKind::Scalar { text, .. } = key.kind else {
                 self.problem(

@@ -252,6 +252,9 @@ fn check_literal(text: &str) -> Result<(), String> {
     if text.chars().any(|c| c.is_control() || c == ' ') {
         return Err("a URL can't hold spaces, line breaks or control characters; write a space as `%20`".to_string());
     }
+    if let Some(word) = single_braces(text) {
+        return Err(format!("`{{{word}}}` would be sent as it is; a value is written `{{{{ {word} }}}}`"));
+    }
     if text.contains('\\') {
         return Err("a URL can't hold `\\`; write `/`".to_string());
     }
@@ -260,6 +263,14 @@ fn check_literal(text: &str) -> Result<(), String> {
         return Err("write the URL's path without `.` and `..`".to_string());
     }
     Ok(())
+}
+
+/// What stands between `{` and `}` as a value does in other tools.
+fn single_braces(text: &str) -> Option<&str> {
+    text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).find(|word| {
+        word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '.')
+    })
 }
 
 /// `.` and `..`, also in their percent-encoded spellings, which URL parsers resolve all the same.

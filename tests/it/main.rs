@@ -17,6 +17,7 @@ mod dead_letters;
 mod fuzzed;
 mod hostile;
 mod letters;
+mod mistakes;
 mod named_files;
 mod replays_under_way;
 mod sagas;

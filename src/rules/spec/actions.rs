@@ -138,7 +138,9 @@ impl<'n> NodeReader<'_> {
 
     fn steps(&mut self, node: &'n Node, inherited: &Retrying<'n>) -> Option<Vec<StepSpec<'n>>> {
         let NodeKind::List(items) = &node.kind else {
-            self.problem(node.at, format!("`steps` must be a list of steps, not {}", node.describe()));
+            let message =
+                format!("`steps` must be a list of steps, not {}; a step begins with `- name:`", node.describe());
+            self.problem(node.at, message);
             return None;
         };
         if items.is_empty() || items.len() > STEPS_MAX {

@@ -122,7 +122,11 @@ impl<'n> NodeReader<'_> {
 
     fn headers(&mut self, node: &'n Node) -> Vec<HeaderSpec<'n>> {
         let NodeKind::Map(members) = &node.kind else {
-            self.problem(node.at, format!("`headers` must be a map from name to value, not {}", node.describe()));
+            let message = format!(
+                "`headers` must be a map from name to value, such as `{{Accept: text/plain}}`, not {}",
+                node.describe()
+            );
+            self.problem(node.at, message);
             return Vec::new();
         };
         let mut headers: Vec<HeaderSpec> = Vec::new();
@@ -169,7 +173,7 @@ pub(in crate::rules) fn header_problem(name: &str) -> Option<String> {
     ];
     let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     if name.is_empty() || name.len() > 128 || !name.chars().all(token) {
-        return Some("a header's name is literal: letters, digits and `-`".to_string());
+        return Some(format!("a header's name is literal: letters, digits and `-`, not `{name}`"));
     }
     let reserved = RESERVED.iter().any(|own| own.eq_ignore_ascii_case(name));
     reserved.then(|| format!("header `{name}` is set by rowhook; a rule can't change it"))

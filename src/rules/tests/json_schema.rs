@@ -160,3 +160,19 @@ fn the_schemas_agree_with_the_loader_about_hostile_files() {
         assert_schema_agrees(&text, &compile(&text));
     }
 }
+
+/// The files that `tests/it/mistakes.rs` runs the program on.
+#[test]
+fn the_schemas_agree_with_the_loader_about_the_mistakes_of_newcomers() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/mistakes/rules");
+    let mut files = 0;
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_some_and(|ending| ending == "yaml") {
+            files += 1;
+            let text = fs::read_to_string(path).expect("a readable file");
+            assert_schema_agrees(&text, &compile(&text));
+        }
+    }
+    assert!(files > 50, "only {files} files were found");
+}

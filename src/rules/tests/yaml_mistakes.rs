@@ -19,12 +19,12 @@ fn text_that_is_no_yaml_is_reported_with_what_to_write() {
         ("table: a.b\nrules:\n  - name: r\n  \tcall: {url: http://a.test/}\n".into(), 4, 3, "a tab indents this line"),
         (calling("      headers:\n      \tX-A: b"), 7, 7, "a tab indents this line"),
         // Indentation.
-        ("table: a.b\nrules:\n  - name: r\n     call: {url: http://a.test/}\n".into(), 4, 6, "begins behind 5 spaces"),
-        ("table: a.b\nrules:\n  - name: r\n   call: {url: http://a.test/}\n".into(), 4, 4, "begins behind 3 spaces"),
-        (calling("     method: PUT"), 6, 6, "begins behind 5 spaces"),
-        (calling("        method: PUT"), 6, 9, "the nearest begins behind 6"),
-        (" table: a.b\nrules: []\n".into(), 2, 1, "begins behind 0 spaces"),
-        ("table: a.b\n rules: []\n".into(), 2, 2, "begins behind 1 spaces"),
+        ("table: a.b\nrules:\n  - name: r\n     call: {url: http://a.test/}\n".into(), 4, 6, "is indented by 5 spaces"),
+        ("table: a.b\nrules:\n  - name: r\n   call: {url: http://a.test/}\n".into(), 4, 4, "is indented by 3 spaces"),
+        (calling("     method: PUT"), 6, 6, "is indented by 5 spaces"),
+        (calling("        method: PUT"), 6, 9, "write 6 spaces"),
+        (" table: a.b\nrules: []\n".into(), 2, 1, "is indented by 0 spaces"),
+        ("table: a.b\n rules: []\n".into(), 2, 2, "is indented by 1 spaces"),
         // Values that need quotes.
         (calling("      body: @home"), 6, 13, "a value that begins with `@` stands in quotes: '@...'"),
         (calling("      body: `x`"), 6, 13, "a value that begins with ``` stands in quotes"),

@@ -1,8 +1,8 @@
 //! What to write instead of text that is not YAML.
 //!
 //! In: the text of a rule file, where the parser gave up, and its message. Out: the place of the mistake and one sentence, if
-//! that line or the one above it has one of the usual mistakes: a tab, a value that needs quotes, a missing blank, an
-//! indentation that fits no line above. None where no fix is known. Reads lines, not YAML.
+//! that line or the one above it has one of the usual mistakes: a tab, a value that needs quotes, a quote that does not close or
+//! closes too early, a missing blank or comma, an indentation that fits no line above. None where no fix is known. Reads lines, not YAML.
 
 use crate::rules::diagnostic::FilePlace;
 
@@ -28,19 +28,49 @@ pub(super) fn of(text: &str, at: FilePlace, said: &str) -> Option<(FilePlace, St
     let is_filled = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
     let last: Vec<(usize, &str)> = lines.iter().rev().filter(|(_, line)| is_filled(line)).take(2).copied().collect();
     let next = text.lines().nth(at.line).map(|line| (at.line + 1, line));
-    last.iter().chain(&next).find_map(|(number, line)| tab(*number, line)).or_else(|| {
-        let of_value = |(number, line): &(usize, &str)| value(*number, line, said);
-        last.iter().find_map(of_value).or_else(|| {
-            let (number, line) = last.first()?;
-            OF_INDENTATION.iter().any(|part| said.contains(part)).then(|| indentation(&lines, *number, line))?
+    last.iter()
+        .chain(&next)
+        .find_map(|(number, line)| tab(*number, line))
+        .or_else(|| of_quotes(&lines, at, said))
+        .or_else(|| {
+            let of_value = |(number, line): &(usize, &str)| value(*number, line, said);
+            last.iter().find_map(of_value).or_else(|| of_brackets(at, said)).or_else(|| {
+                let (number, line) = last.first()?;
+                OF_INDENTATION.iter().any(|part| said.contains(part)).then(|| indentation(&lines, *number, line))?
+            })
         })
-    })
 }
 
 fn tab(number: usize, line: &str) -> Option<(FilePlace, String)> {
     let indent = line.chars().take_while(|c| c.is_whitespace()).position(|c| c == '\t')?;
     let what = "a tab indents this line, and YAML takes spaces alone; write two spaces instead of each tab";
     Some((FilePlace { line: number, column: indent + 1 }, what.to_string()))
+}
+
+/// A quote that closes too early, or never.
+fn of_quotes(lines: &[(usize, &str)], at: FilePlace, said: &str) -> Option<(FilePlace, String)> {
+    if said.contains("trailing content after") && said.contains("quoted scalar") {
+        let what = "the value goes on after its closing quote; put all of it between quotes, of the other kind if it has quotes in it";
+        return Some((at, what.to_string()));
+    }
+    if !said.contains("quoted scalar") && !said.contains("quoted string") {
+        return None;
+    }
+    lines.iter().rev().find_map(|(number, line)| {
+        let (column, value) = value_of(line);
+        let quote = value.chars().next().filter(|c| ['"', '\''].contains(c))?;
+        let is_open = !value[1..].contains(quote);
+        is_open.then(|| {
+            (FilePlace { line: *number, column }, format!("the quote `{quote}` that opens here is not closed"))
+        })
+    })
+}
+
+/// A comma or a bracket that is missing in `[ ]` or `{ }`.
+fn of_brackets(at: FilePlace, said: &str) -> Option<(FilePlace, String)> {
+    let close = ["expected ',' or ']'", "expected ',' or '}'"].into_iter().find(|part| said.contains(part))?;
+    let close = close.chars().rev().nth(1)?;
+    Some((at, format!("a `,` is missing before this, or the `{close}` that closes what is open")))
 }
 
 fn value(number: usize, line: &str, said: &str) -> Option<(FilePlace, String)> {
@@ -129,10 +159,7 @@ fn indentation(lines: &[(usize, &str)], number: usize, line: &str) -> Option<(Fi
     let own = spaces(line);
     let nearest = open.iter().min_by_key(|column| column.abs_diff(own))?;
     (!open.contains(&own)).then(|| {
-        let what = format!(
-            "this line begins behind {own} spaces, and no line above it that it can belong to does; the nearest begins behind \
-             {nearest}"
-        );
+        let what = format!("this line is indented by {own} spaces and fits no line above it; write {nearest} spaces");
         (FilePlace { line: number, column: own + 1 }, what)
     })
 }

@@ -81,6 +81,7 @@ fn urls_that_row_data_could_steer_do_not_load() {
         ("http://a.test/{{ row.id }}#x", "fragment"),
         ("http://a.test/../{{ row.id }}", "without `.` and `..`"),
         ("http://a.test/a b", "%20"),
+        ("http://a.test/{row.id}", "a value is written `{{ row.id }}`"),
         ("http://a.test\\@b.test/{{ row.id }}", "`\\`"),
         ("http://", "not a URL"),
         ("http://a.test:99999/", "not a URL"),

@@ -10,6 +10,7 @@ use super::diagnostic::{self, Diagnostic, FilePlace};
 use super::target::Rate;
 use super::unknown_key;
 use super::yaml::{Key, Node, NodeKind};
+use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 /// More than one process can send: such a number is meant as no limit.

@@ -12,6 +12,7 @@ mod call_auth;
 mod call_tls;
 mod check_targets;
 mod command_line;
+mod cookbook;
 mod daemon;
 mod dead_letters;
 mod fuzzed;

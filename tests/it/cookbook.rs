@@ -1,0 +1,73 @@
+//! The cookbook: each of its folders is a rules directory that the program accepts, with a page that says what it needs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::program::Home;
+
+/// A secret that may be used wherever the cookbook has one, also for signatures of Standard Webhooks.
+const SECRET: &str = "whsec_dHJ5LW91dC1rZXktbm90LWEtc2VjcmV0LWF0LWFsbA==";
+
+fn cookbook() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cookbook")
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The folders of the jobs, by name.
+fn jobs() -> Vec<PathBuf> {
+    let entries = fs::read_dir(cookbook()).expect("the cookbook").map(|entry| entry.expect("an entry").path());
+    let mut jobs: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
+    jobs.sort();
+    assert!(jobs.len() >= 15, "only {} jobs", jobs.len());
+    jobs
+}
+
+fn name_of(job: &Path) -> &str {
+    job.file_name().and_then(|name| name.to_str()).expect("a plain name")
+}
+
+/// The text of the rule files of a job.
+fn rules_of(job: &Path) -> String {
+    let entries = fs::read_dir(job).expect("a job").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|ending| ending == "yaml")).map(|path| read(&path)).collect()
+}
+
+/// The environment variables that rules read: `{env: NAME}` and `{{ env.NAME }}`.
+fn secrets_of(rules: &str) -> BTreeSet<&str> {
+    let is_of_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let behind = |way: &'static str| rules.match_indices(way).map(move |(at, _)| &rules[at + way.len()..]);
+    let names = behind("env: ").chain(behind("env."));
+    names.map(|text| &text[..text.find(|c| !is_of_name(c)).unwrap_or(text.len())]).collect()
+}
+
+fn home_with(secrets: &BTreeSet<&str>) -> Home {
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook"));
+    secrets.iter().fold(home, |home, name| home.with_env(name, SECRET))
+}
+
+#[test]
+fn every_folder_of_the_cookbook_is_a_rules_directory() {
+    for job in jobs() {
+        let rules = rules_of(&job);
+        let path = job.to_str().expect("a path in UTF-8");
+        let finished = home_with(&secrets_of(&rules)).run(&["check", "--offline", "--rules", path]);
+        assert_eq!(finished.code, 0, "{path}: {}{}", finished.stdout, finished.stderr);
+        assert!(finished.stdout.contains("all is well"), "{path}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn every_job_of_the_cookbook_has_a_page_that_names_what_it_needs() {
+    let index = read(&cookbook().join("README.md"));
+    for job in jobs() {
+        let (name, page) = (name_of(&job), read(&job.join("README.md")));
+        assert!(index.contains(&format!("({name}/README.md)")), "the cookbook's README.md does not lead to {name}");
+        for secret in secrets_of(&rules_of(&job)) {
+            assert!(page.contains(&format!("`{secret}`")), "the page of {name} does not name {secret}");
+        }
+    }
+}

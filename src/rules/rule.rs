@@ -105,6 +105,12 @@ impl Rule {
         self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 
+    /// The action with which a delivery begins. Where a step has an undo or a query, these stand before it in `actions`.
+    pub fn first_action(&self) -> &Action {
+        let number = self.saga.as_ref().map_or(0, |saga| saga.steps[0].action);
+        &self.actions[number]
+    }
+
     /// The name of the action at this place, for people.
     pub fn action_name(&self, number: usize) -> String {
         let Some(saga) = &self.saga else { return "call".to_string() };

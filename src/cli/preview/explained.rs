@@ -203,7 +203,7 @@ fn value(rule: &Rule, change: &Change, is_old: bool, name: &str) -> String {
 
 /// In which order it goes, how often it is tried again, what it waits for.
 fn then(rule: &Rule, change: &Change) -> Vec<String> {
-    let mut then = vec![order(rule, change), retries(&rule.actions[0].retry)];
+    let mut then = vec![order(rule, change), retries(&rule.first_action().retry)];
     let settings = &rule.settings;
     then.push(format!("at most {} at the same time", settings.in_flight));
     if let Some(rate) = settings.rate {

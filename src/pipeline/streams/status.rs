@@ -54,5 +54,5 @@ impl Streams {
 }
 
 fn target(stream: &RuleStream) -> String {
-    stream.rule.actions[0].target.origin.clone()
+    stream.rule.first_action().target.origin.clone()
 }

@@ -56,6 +56,20 @@ fn a_rule_with_steps_has_an_action_for_each_call_and_statement() {
 }
 
 #[test]
+fn a_delivery_begins_with_its_first_step_and_not_with_the_undo_or_query_of_that() {
+    let first = |extra: &str| {
+        let step = "{name: a, call: {url: \"https://a.test/\"}, retry: {retries: 4}";
+        let rule = loaded(&format!("steps: [{step}{extra}}}]"));
+        (rule.first_action().target.origin.clone(), rule.first_action().retry.retries)
+    };
+    let expected = ("https://a.test".to_owned(), Retries::AtMost(4));
+    assert_eq!(first(""), expected);
+    assert_eq!(first(", undo: {call: {url: \"https://undo.test/\"}, retry: {retries: forever}}"), expected);
+    let query = ", idempotent: false, verify: {call: {url: \"https://query.test/\"}, when: answer.status == 200}";
+    assert_eq!(first(query), expected);
+}
+
+#[test]
 fn only_answers_that_a_template_reads_are_kept() {
     let rule = loaded(SIGNUP);
     let saga = rule.saga.as_ref().expect("a saga");

@@ -19,6 +19,7 @@ use crate::delivery::breaker::May;
 use crate::delivery::lane::{Lanes, Place, QueueNumber};
 use crate::delivery::rate_limit::{self, RateLimit};
 use crate::delivery::server_limit::ServerLimit;
+use crate::delivery::sink::Judged;
 use crate::delivery::target::{TargetState, TargetStatus};
 use crate::failure::Answer;
 use crate::rules::{self, Rate};
@@ -64,6 +65,14 @@ pub(super) struct AttemptEnd<'a> {
     pub server_limit: Option<ServerLimit>,
 }
 
+impl AttemptEnd<'_> {
+    /// How the attempt at this place ended, of which `judged` is known.
+    pub fn of<'a>(place: Place, answer: &'a Answer, judged: &Judged) -> AttemptEnd<'a> {
+        let Judged { health, retry_after, server_limit, .. } = *judged;
+        AttemptEnd { place, answer, health, retry_after, server_limit }
+    }
+}
+
 /// What an attempt that may be followed by another counts for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryCounts {
@@ -74,6 +83,24 @@ pub(super) enum RetryCounts {
     /// Not at all: the answer says nothing about the delivery. The next attempt waits for `wait`, at least
     /// [`NOT_COUNTED_WAIT_MIN`], and for its admission.
     Not { wait: Duration },
+}
+
+impl RetryCounts {
+    /// `is_open`: its target is unavailable after it.
+    pub fn of(end: &AttemptEnd, was_probe: bool, is_open: bool) -> RetryCounts {
+        match (end.health, pause_of(end)) {
+            (TargetHealth::Throttles, Some(wait)) => {
+                RetryCounts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
+            }
+            (TargetHealth::Throttles | TargetHealth::Unavailable | TargetHealth::Unknown, _)
+                if was_probe && is_open =>
+            {
+                RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
+            }
+            _ if was_probe || !is_open => RetryCounts::Fully,
+            _ => RetryCounts::ButNeverAsTheLast,
+        }
+    }
 }
 
 /// The number of attempts that do not count is unlimited, so the wait between them has a minimum: a delivery is sent at most
@@ -192,25 +219,13 @@ impl Admission {
         let was_probe = target.is_probe(end.place);
         target.ended(end.place, end.health, end.answer, &now);
         let is_open = target.is_open();
-        let pause = pause_of(end);
-        if let Some(wait) = pause {
+        if let Some(wait) = pause_of(end) {
             target.pause(wait, now());
         }
         if let Some(server_limit) = end.server_limit {
             target.set_server_limit(server_limit, now());
         }
-        let counts = match (end.health, pause) {
-            (TargetHealth::Throttles, Some(wait)) => {
-                RetryCounts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
-            }
-            (TargetHealth::Throttles | TargetHealth::Unavailable | TargetHealth::Unknown, _)
-                if was_probe && is_open =>
-            {
-                RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
-            }
-            _ if was_probe || !is_open => RetryCounts::Fully,
-            _ => RetryCounts::ButNeverAsTheLast,
-        };
+        let counts = RetryCounts::of(end, was_probe, is_open);
         if target.wants_admission() != target.is_restricting {
             self.apply(number, lanes);
         }

@@ -15,13 +15,13 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::delivery::admission::{Admission, AttemptEnd};
-use crate::delivery::answer::{self, Effect, Verdict};
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
-use crate::delivery::sink::{Judged, Sinks};
+use crate::delivery::sink::Sinks;
+use crate::delivery::under_way::AttemptsUnderWay;
 use crate::delivery::{
     Completed, Delivery, DeliveryEvent, DueAction, DueTicket, Intent, Origin, Outcome, TargetStatus, Ticket,
 };
@@ -30,13 +30,11 @@ use crate::ordering::BlockedKeys;
 use crate::rules::Rule;
 use crate::telemetry::Metrics;
 use target_queues::KnownRule;
-use under_way::{AttemptsUnderWay, refused, unknown, with_hint};
 pub use withdrawal::Withdraw;
 
 mod bundles;
 mod definitions;
 mod target_queues;
-mod under_way;
 mod withdrawal;
 
 /// See the module's header. Must be used within a tokio runtime: attempts run as tasks on it, and one that is under way
@@ -361,7 +359,7 @@ impl Dispatcher {
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
     fn settle(&mut self, Ended { place, unfit, result }: Ended) {
         let target = self.at(place).target;
-        let Sent { attempt, judged, prepared } = match result {
+        let Sent { attempt, mut judged, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
                 self.admission.cancelled(target, place, Instant::now());
@@ -371,27 +369,15 @@ impl Dispatcher {
         if !unfit.is_empty() {
             self.give_up_unfit(place, unfit);
         }
-        let Judged { lack, verdict, results, end, health, retry_after, server_limit, hint } = judged;
-        let of_target = AttemptEnd { place, answer: &attempt.answer, health, retry_after, server_limit };
+        let of_target = AttemptEnd::of(place, &attempt.answer, &judged);
         let counts = self.admission.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
-        let is_done = matches!(verdict, Verdict::Done { .. });
-        let effect = answer::effect(&attempt.answer, lack, retry_after);
-        under_way.end = end;
-        under_way.may_have_happened |= !is_done && effect == Effect::Possible;
-        let outcome = match verdict {
-            Verdict::Done { status } => Some(Outcome::Delivered { status }),
-            _ if effect == Effect::Possible && !under_way.bundle.action().is_repeatable => {
-                Some(Outcome::Dead(unknown(&attempt.answer)))
-            }
-            Verdict::GiveUp => Some(Outcome::Dead(refused(&attempt.answer, lack))),
-            Verdict::Retry => under_way.failed(counts, &attempt.answer),
-        };
-        let outcome = outcome.map(|outcome| with_hint(outcome, hint.as_deref()));
-        let is_split = under_way.bundle.is_split_by(verdict, &attempt.answer);
-        under_way.attempts.push(attempt);
+        let is_split = under_way.bundle.is_split_by(judged.verdict, &attempt.answer);
+        let retry_after = judged.retry_after;
+        let results = judged.results.take();
+        let outcome = under_way.conclude(attempt, judged, counts);
         match (outcome, results) {
             _ if is_split => self.halve(place),
             (_, Some(results)) => self.settle_items(place, &results, retry_after),

@@ -16,11 +16,14 @@ mod event;
 mod gather;
 mod lane;
 mod rate_limit;
+mod rehearsal;
+mod scripted;
 mod server_limit;
 mod sink;
 mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+mod under_way;
 
 use std::sync::Arc;
 
@@ -31,10 +34,12 @@ pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
+pub use rehearsal::{AfterAnswer, Rehearsal, RehearsalEnd};
+pub use scripted::{MissingAnswer, ScriptedAnswer};
 #[doc(hidden)]
 pub use sink::fuzzing;
 pub use sink::{
-    Client, Destination, Handshake, Shown, ShownCertificate, ShownParts, ShownRequest, ShownStatement, Sinks,
+    Client, Destination, Handshake, Shown, ShownCertificate, ShownRequest, ShownStatement, ShownWork, Sinks,
 };
 pub use target::TargetStatus;
 

@@ -21,6 +21,7 @@ pub use http::{Client, Destination, Handshake, ShownCertificate};
 use crate::delivery::Delivery;
 use crate::delivery::answer::{ItemResult, Lack, TargetHealth, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray};
+use crate::delivery::scripted::ScriptedAnswer;
 use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
 use crate::rules::Work;
@@ -78,6 +79,37 @@ impl Ready {
         }
     }
 
+    /// The same for a delivery that is not sent; also what is found only when it is sent is an error then.
+    ///
+    /// # Errors
+    /// As those of [`prepare`](Ready::prepare) and [`attempt`](Ready::attempt).
+    pub fn prepare_to_rehearse(delivery: &Delivery) -> Result<Ready, String> {
+        let ready = Ready::prepare(delivery)?;
+        if let Ready::Http(ready) = &ready {
+            http::require_sendable(ready)?;
+        }
+        Ok(ready)
+    }
+
+    /// Instead of an attempt: the answer of a script, and its meaning.
+    ///
+    /// # Errors
+    /// A line for people when that is no answer to what would be sent.
+    pub fn rehearse(&self, scripted: &ScriptedAnswer, first: &Delivery) -> Result<(Answer, Judged), String> {
+        match self {
+            Ready::Http(ready) => Ok(http::judge(ready, http::scripted(ready, scripted, first)?, first, 1)),
+            Ready::Sql(ready) => Ok(sql::judge(sql::scripted(ready, scripted)?, first)),
+        }
+    }
+
+    /// What is sent, for people, with secrets masked.
+    pub fn shown(&self) -> ShownWork {
+        match self {
+            Ready::Http(ready) => ShownWork::Request(ready.shown()),
+            Ready::Sql(ready) => ShownWork::Statement(ready.shown()),
+        }
+    }
+
     /// The same for deliveries that are sent as one call; at least one.
     pub fn prepare_all(items: &[Item]) -> RenderedArray<Ready> {
         match &items[0].delivery.action().work {
@@ -104,15 +136,15 @@ impl Ready {
     }
 }
 
-/// What a delivery would send, for people, with secrets masked: the text is made when it is shown.
-pub struct Shown(Sent);
-
-enum Sent {
-    /// As a `curl` command.
-    Http(http::HttpReady),
-    /// As a comment.
-    Sql(ShownStatement),
+/// What an action sends, with its values; `***` stands for secrets.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ShownWork {
+    Request(ShownRequest),
+    Statement(ShownStatement),
 }
+
+/// What a delivery would send, for people, with secrets masked: the text is made when it is shown.
+pub struct Shown(Ready);
 
 impl Shown {
     /// What the delivery would send now.
@@ -120,37 +152,22 @@ impl Shown {
     /// # Errors
     /// As [`Ready::prepare`].
     pub(super) fn of(delivery: &Delivery) -> Result<Shown, String> {
-        Ok(Shown(match &delivery.action().work {
-            Work::Call(call) => Sent::Http(http::prepare(delivery, call)?),
-            Work::Sql(sql) => Sent::Sql(sql::prepare(delivery, sql)?.shown()),
-        }))
+        Ready::prepare(delivery).map(Shown)
     }
-}
 
-/// The parts of what a delivery would send.
-#[derive(Debug)]
-pub enum ShownParts {
-    Request(ShownRequest),
-    Statement(ShownStatement),
-}
-
-impl Shown {
     /// Its parts, to be shown in another form.
-    pub fn into_parts(self) -> ShownParts {
-        match self.0 {
-            Sent::Http(ready) => ShownParts::Request(ready.shown()),
-            Sent::Sql(statement) => ShownParts::Statement(statement),
-        }
+    pub fn work(&self) -> ShownWork {
+        self.0.shown()
     }
 }
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Sent::Http(ready) => f.write_str(&ready.shown().to_curl()),
-            Sent::Sql(ShownStatement { statement, params }) => {
-                write!(f, "# a statement: {}", statement.replace('\n', "\n# "))?;
-                params.iter().try_for_each(|(name, value)| write!(f, "\n# {name}: {value}"))
+        match self.work() {
+            ShownWork::Request(request) => f.write_str(&request.to_curl()),
+            ShownWork::Statement(statement) => {
+                write!(f, "# a statement: {}", statement.statement.replace('\n', "\n# "))?;
+                statement.shown_params().try_for_each(|(name, value)| write!(f, "\n# {name}: {value}"))
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::rules::OnDeadLetter;
 use crate::store;
 
 pub mod reached;
+pub mod saga_action;
 pub mod tracker;
 
 /// Logs a completed delivery and returns what must be durable before it is resolved and its lane moves on; None: nothing,

@@ -14,11 +14,9 @@ use super::writes::{DurableWrite, Writes};
 use crate::change::DeliveryId;
 use crate::delivery::{Completed, Delivery, DueAction, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Attempts, Reason};
-use crate::outcome;
+use crate::outcome::{self, saga_action};
 use crate::rules::{Rule, Saga};
-use crate::saga::{
-    ActionEnd, ActionId, ActionLog, ActionState, NextAction, SagaCommand, SagaDefinition, SagaEnding, SagaLog,
-};
+use crate::saga::{ActionId, NextAction, SagaCommand, SagaDefinition, SagaLog};
 use crate::store::{self, SagaPut, Store};
 
 /// What the loop knows of sagas besides what the deliveries themselves carry.
@@ -111,13 +109,12 @@ impl Sagas {
         let rule = Arc::clone(&completed.delivery.rule);
         let saga = rule.saga.as_ref().expect("only a rule with a saga has actions to do");
         let action = current.action;
-        let mut log = (*current.log).clone();
-        saga.definition.begin_action(&mut log, action);
-        if matches!(action, ActionId::Step(_)) && !matches!(acted.end, ActionEnd::Done(_)) {
-            self.given_up(&completed, &mut log);
+        if saga_action::is_given_up(action, &acted) {
+            self.given_up.insert(completed.delivery.id, completed.attempts.clone());
         }
-        saga.definition.record(&mut log, action, acted);
-        match saga.definition.next(&mut log) {
+        let after = saga_action::after(&completed.delivery, acted, &completed.outcome);
+        let (log, next) = after.expect("the delivery is of a saga");
+        match next {
             NextAction::Do(next) => {
                 self.go_on_with(completed, saga, log, next, writes);
                 None
@@ -126,18 +123,11 @@ impl Sagas {
                 if let Some(attempts) = self.given_up.remove(&completed.delivery.id) {
                     completed.attempts = attempts;
                 }
-                completed.outcome = outcome_of(saga, &log, ending, completed.outcome);
+                completed.outcome = saga_action::outcome_of(saga, &log, ending, &completed.outcome);
                 completed.delivery.saga_action = Some(SagaAction { action, log: Arc::new(log) });
                 Some(completed)
             }
         }
-    }
-
-    fn given_up(&mut self, completed: &Completed, log: &mut SagaLog) {
-        if let Outcome::Dead(failure) = &completed.outcome {
-            log.reason = Some(failure.reason);
-        }
-        self.given_up.insert(completed.delivery.id, completed.attempts.clone());
     }
 
     fn go_on_with(&self, completed: Completed, saga: &Saga, log: SagaLog, next: ActionId, writes: &mut Writes) {
@@ -183,7 +173,8 @@ fn going_on(mut delivery: Delivery, saga: &Saga, mut log: SagaLog) -> Delivery {
     let action = match saga.definition.next(&mut log) {
         NextAction::Do(action) => action,
         NextAction::End(ending) => {
-            delivery.predetermined = Some(outcome_of(saga, &log, ending, Outcome::Delivered { status: 0 }));
+            delivery.predetermined =
+                Some(saga_action::outcome_of(saga, &log, ending, &Outcome::Delivered { status: 0 }));
             ActionId::Step(0)
         }
     };
@@ -222,39 +213,4 @@ fn put(delivery: &Delivery, log: SagaLog) -> store::Write {
         letter,
     };
     store::Write { sagas_put: vec![saga], ..store::Write::default() }
-}
-
-fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: Outcome) -> Outcome {
-    let step = match ending {
-        SagaEnding::Delivered => {
-            let status = if let Outcome::Delivered { status } = last { status } else { 0 };
-            return Outcome::Delivered { status };
-        }
-        SagaEnding::CallbackFailed => {
-            let message = format!("all is done, but `on_success` failed: {}", log.callback.message);
-            return Outcome::Dead(Failure { reason: Reason::CallbackFailed, message });
-        }
-        SagaEnding::Undone => {
-            let reason = log.reason.unwrap_or(Reason::Interrupted);
-            let message = format!("an operator had it undone: {}", log.in_words());
-            return Outcome::Dead(Failure { reason, message });
-        }
-        SagaEnding::GivenUp { step } | SagaEnding::Unknown { step } => step,
-    };
-    let ActionLog { state, message: said, .. } = &log.steps[step].act;
-    let is_unknown = matches!(ending, SagaEnding::Unknown { .. });
-    let reason = match (is_unknown, log.reason) {
-        (true, _) => Reason::Unknown,
-        (false, Some(reason)) => reason,
-        // After a crash in between: the effect of what is not repeatable is unknown.
-        (false, None) if *state == ActionState::Unknown => Reason::Unknown,
-        (false, None) => Reason::Exhausted,
-    };
-    let said = if said.is_empty() { "rowhook stopped during the call" } else { said };
-    let doubt = if is_unknown { "whether it happened is unknown: " } else { "" };
-    let message = match saga.is_single {
-        true => format!("{doubt}{said}"),
-        false => format!("step `{}`: {doubt}{said}; {}", log.steps[step].name, log.in_words()),
-    };
-    Outcome::Dead(Failure { reason, message })
 }

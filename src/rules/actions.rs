@@ -49,6 +49,8 @@ pub enum Work {
 pub struct Sql {
     /// With `?` where values go.
     pub statement: Box<str>,
+    /// As the rule writes it, with `:name` there.
+    pub written: Box<str>,
     /// One for each `?`: the name it had, and its value.
     pub params: Vec<(Box<str>, Arc<BodyTemplate>)>,
     pub settings: SqlSettings,

@@ -141,7 +141,7 @@ impl Failed {
 }
 
 /// The rows that were matched, if their number is as expected.
-pub(super) fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> Result<u64, Failed> {
+pub fn as_expected(rows: u64, expected: Option<&RangeInclusive<u64>>) -> Result<u64, Failed> {
     let Some(range) = expected.filter(|range| !range.contains(&rows)) else { return Ok(rows) };
     let wanted = match (*range.start(), *range.end()) {
         (least, most) if least == most => least.to_string(),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-pub use failed::{Failed, WriteFailureKind};
+pub use failed::{Failed, WriteFailureKind, as_expected};
 
 use crate::source::{Error, Settings, require_files};
 use failed::TransactionStage;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::change::{Cell, Change, json};
-use crate::delivery::{Delivery, Origin, SagaAction, ShownParts, ShownRequest, ShownStatement};
+use crate::delivery::{Delivery, Origin, SagaAction, ShownRequest, ShownWork};
 use crate::printable::shortened;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{Clause, OrderBy, Rule};
@@ -105,14 +105,15 @@ impl Explained {
         };
         let explained = Explained { then: then(rule, change), ..explained };
         match shown {
-            Ok(ShownParts::Request(mut request)) => {
+            Ok(ShownWork::Request(mut request)) => {
                 if !rule.redact.is_empty() {
                     request.url = request.url.replace("%2A%2A%2A", "***");
                 }
                 Explained { request: Some(RequestView::of(request)), ..explained }
             }
-            Ok(ShownParts::Statement(ShownStatement { statement: sql, params })) => {
-                Explained { statement: Some(StatementView { sql, params }), ..explained }
+            Ok(ShownWork::Statement(shown)) => {
+                let params = shown.shown_params().map(|(name, value)| (name.to_owned(), value)).collect();
+                Explained { statement: Some(StatementView { sql: shown.statement, params }), ..explained }
             }
             Err(_) => Explained { why: Some(NOT_SHOWN.to_owned()), ..explained },
         }
@@ -120,7 +121,7 @@ impl Explained {
 }
 
 /// What the first call of a delivery would send: a request or a statement.
-fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownParts, String> {
+fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownWork, String> {
     let saga_action = rule.saga.as_ref().and_then(|saga| {
         let mut log = saga.definition.begin();
         match saga.definition.next(&mut log) {
@@ -137,7 +138,7 @@ fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownParts, String> {
         saga_action,
         more: None,
     };
-    Ok(delivery.preview()?.into_parts())
+    Ok(delivery.preview()?.work())
 }
 
 fn why_not(rule: &Rule, change: &Arc<Change>, clause: Clause) -> String {

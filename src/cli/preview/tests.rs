@@ -75,10 +75,11 @@ fn a_statement_is_shown_with_its_values() {
           params: {note: '{{ row.note }}', key: '{{ env.KEY }}', id: '{{ row.id }}'}
 ",
     );
-    let expected = "    UPDATE t SET a = ?, b = ? WHERE id = ?\n      note: \"x\"\n      key: ***\n      id: 7\n";
+    let expected =
+        "    UPDATE t SET a = :note, b = :key WHERE id = :id\n      note: \"x\"\n      key: ***\n      id: 7\n";
     assert!(text.contains(expected), "{text}");
     let json: serde_json::Value = serde_json::from_str(&json).expect("a document");
     let statement = &json["rules"][0]["statement"];
-    assert_eq!(statement["sql"], "UPDATE t SET a = ?, b = ? WHERE id = ?");
+    assert_eq!(statement["sql"], "UPDATE t SET a = :note, b = :key WHERE id = :id");
     assert_eq!(statement["params"], serde_json::json!([["note", "\"x\""], ["key", "***"], ["id", "7"]]));
 }

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::under_way::exhausted;
 use super::{AttemptsUnderWay, Dispatcher, turn};
 use crate::change::Transaction;
 use crate::delivery::admission::RetryCounts;
-use crate::delivery::answer::{ItemResult, Verdict};
+use crate::delivery::answer::ItemResult;
 use crate::delivery::attempt::Unsent;
 use crate::delivery::bundle::{Bundle, Item, Parts};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::{Completed, Delivery, Failure, Intent, Outcome, Ticket};
-use crate::failure::{Answer, Attempts, Reason};
+use crate::failure::{Attempts, Reason};
 use crate::ordering::LaneKey;
 
 impl Dispatcher {
@@ -189,20 +188,12 @@ impl Dispatcher {
     /// Handles a success that contains a result for each delivery.
     pub(super) fn settle_items(&mut self, place: Place, results: &[ItemResult], retry_after: Option<Duration>) {
         let under_way = self.at(place);
-        under_way.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
-        let may_retry = under_way.bundle.action().retry.retries.allow_another(under_way.failed);
-        let tries = under_way.attempts.total() - under_way.inherited;
-        let is_sent_again = |index: usize| may_retry && results[index].verdict == Verdict::Retry;
-        let (items, is_left) = under_way.parts().take(|index| !is_sent_again(index));
+        let mut outcomes = under_way.conclude_items(results);
+        let (items, is_left) = under_way.parts().take(|index| outcomes[index].is_some());
         let attempts = under_way.attempts.clone();
         for (index, item) in items {
-            let ItemResult { verdict, answer } = &results[index];
-            let outcome = match verdict {
-                Verdict::Done { status } => Outcome::Delivered { status: *status },
-                Verdict::Retry => Outcome::Dead(exhausted(tries, answer)),
-                Verdict::GiveUp => Outcome::Dead(refused_item(answer)),
-            };
-            self.hand_out(place, item, outcome, attempts.with_last_answer(answer));
+            let outcome = outcomes[index].take().expect("only those with an outcome were taken");
+            self.hand_out(place, item, outcome, attempts.with_last_answer(&results[index].answer));
         }
         match is_left {
             true => {
@@ -271,11 +262,6 @@ impl AttemptsUnderWay {
             Bundle::One(_) => unreachable!("a call of one delivery has no parts"),
         }
     }
-}
-
-fn refused_item(answer: &Answer) -> Failure {
-    let message = format!("the answer refuses this row of the call: {}", answer.in_words());
-    Failure { reason: Reason::Refused, message }
 }
 
 #[cfg(test)]

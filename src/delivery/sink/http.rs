@@ -32,6 +32,7 @@ use super::Judged;
 use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray};
+use crate::delivery::scripted::ScriptedAnswer;
 use crate::failure::Answer;
 use crate::rules::{Call, Results};
 use crate::saga::{ActionEnd, ActionId, KeptAnswer};
@@ -75,6 +76,17 @@ pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Deliv
     let HttpReady { call, request } = ready;
     let keep = Asked::of(first).keep().and(answer_meaning::keep(call, first));
     auth::exchange(&over.client, &over.tokens, call, request, keep).await
+}
+
+/// An error is what [`attempt`] would say before it connects.
+pub(super) fn require_sendable(ready: &HttpReady) -> Result<(), String> {
+    client::request(&ready.request, ready.call.settings.egress).map(drop)
+}
+
+/// Instead of an attempt: what would be received if the API gave this answer. An error: an API gives no such answer.
+pub(super) fn scripted(ready: &HttpReady, answer: &ScriptedAnswer, first: &Delivery) -> Result<Received, String> {
+    let keep = Asked::of(first).keep().and(answer_meaning::keep(&ready.call, first));
+    client::scripted(answer, &ready.call.settings, &ready.request.url, keep)
 }
 
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {

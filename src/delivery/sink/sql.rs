@@ -12,12 +12,13 @@ use super::Judged;
 use crate::delivery::Delivery;
 use crate::delivery::answer::{self, Lack, Verdict};
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
+use crate::delivery::scripted::{MissingAnswer, ScriptedAnswer};
 use crate::failure::Answer;
 use crate::printable::shortened;
 use crate::rules::{Sql, SqlSettings, SuccessStatuses};
 use crate::saga::ActionEnd;
 use crate::template::BodyTemplate;
-use crate::write_back::{Database, Failed, WriteFailureKind};
+use crate::write_back::{Database, Failed, WriteFailureKind, as_expected};
 
 /// A statement with its values.
 #[derive(Debug)]
@@ -29,26 +30,40 @@ pub(in crate::delivery) struct SqlReady {
 /// A value that is shown; longer ones are cut.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// A statement as it may be shown: `***` stands for values that are made with a secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
+const MASKED: &str = "***";
+
+/// A statement as it may be shown.
+#[derive(Debug, Clone, PartialEq)]
 pub struct ShownStatement {
-    /// With `?` where values go.
+    /// As the rule writes it, with `:name` where values go.
     pub statement: String,
-    /// One for each `?`: its name, and its value as JSON.
-    pub params: Vec<(String, String)>,
+    /// Each name once, in the order of the statement; `***` stands for values made of secrets.
+    pub params: Vec<(String, Value)>,
+}
+
+impl ShownStatement {
+    /// The names with their values as JSON, for people; long ones are cut.
+    pub fn shown_params(&self) -> impl Iterator<Item = (&str, String)> {
+        self.params.iter().map(|(name, value)| {
+            let shown = match value.as_str() {
+                Some(MASKED) => MASKED.to_owned(),
+                _ => shortened(&value.to_string(), SHOWN_CHARS_MAX),
+            };
+            (name.as_str(), shown)
+        })
+    }
 }
 
 impl SqlReady {
-    pub fn shown(&self) -> ShownStatement {
-        let value = |template: &BodyTemplate, value: &Value| match template.uses_env() {
-            true => "***".to_owned(),
-            false => shortened(&value.to_string(), SHOWN_CHARS_MAX),
-        };
-        let params = self.sql.params.iter().zip(&self.values);
-        ShownStatement {
-            statement: self.sql.statement.to_string(),
-            params: params.map(|((name, template), shown)| (name.to_string(), value(template, shown))).collect(),
+    pub(super) fn shown(&self) -> ShownStatement {
+        let mut params: Vec<(String, Value)> = Vec::new();
+        for ((name, template), value) in self.sql.params.iter().zip(&self.values) {
+            if params.iter().all(|(known, _)| **known != **name) {
+                let value = if template.uses_env() { Value::from(MASKED) } else { value.clone() };
+                params.push((name.to_string(), value));
+            }
         }
+        ShownStatement { statement: self.sql.written.to_string(), params }
     }
 }
 
@@ -80,6 +95,26 @@ pub(super) async fn attempt(ready: &SqlReady, over: Option<&Database>) -> Result
     let SqlReady { sql, values } = ready;
     let SqlSettings { expect_rows, timeout } = &sql.settings;
     Ok(database.execute(&sql.statement, values.clone(), expect_rows.as_ref(), *timeout).await)
+}
+
+/// Instead of an attempt: the result if the server answered so. An error: it gives no such answer.
+pub(super) fn scripted(ready: &SqlReady, answer: &ScriptedAnswer) -> Result<Result<u64, Failed>, String> {
+    let failed = |kind, message: &str| Ok(Err(Failed { message: message.to_owned(), kind }));
+    match answer {
+        ScriptedAnswer::Rows(rows) => Ok(as_expected(*rows, ready.sql.settings.expect_rows.as_ref())),
+        ScriptedAnswer::None(MissingAnswer::Deadlock) => failed(WriteFailureKind::Again, "deadlock"),
+        ScriptedAnswer::None(MissingAnswer::Unreachable) => failed(WriteFailureKind::Unavailable, "no connection"),
+        ScriptedAnswer::None(MissingAnswer::Lost) => {
+            failed(WriteFailureKind::Lost, "the connection broke during COMMIT")
+        }
+        ScriptedAnswer::None(MissingAnswer::Refused) => {
+            failed(WriteFailureKind::Refused, "the server refuses the statement")
+        }
+        ScriptedAnswer::Status { .. } | ScriptedAnswer::None(MissingAnswer::Timeout) => {
+            Err("this is a statement: its answer is the number of `rows`, or deadlock, lost, unreachable or refused"
+                .to_owned())
+        }
+    }
 }
 
 pub(super) fn judge(written: Result<u64, Failed>, first: &Delivery) -> (Answer, Judged) {

@@ -154,6 +154,7 @@ impl Compiler<'_> {
         let params = values.into_iter().map(|pair| pair.map(|(name, value)| (name, Arc::new(value))));
         Some(Sql {
             statement: spec.statement.as_str().into(),
+            written: spec.written.into(),
             params: params.collect::<Option<_>>()?,
             settings: spec.settings.clone(),
         })

@@ -13,6 +13,8 @@ pub(in crate::rules) struct SqlSpec<'n> {
     pub at: FilePlace,
     /// With `?` where values go.
     pub statement: String,
+    /// As it is written, with `:name` there.
+    pub written: &'n str,
     /// One for each `?`.
     pub params: Vec<(String, &'n Node)>,
     pub settings: SqlSettings,
@@ -36,7 +38,8 @@ impl<'n> NodeReader<'_> {
             self.problem(node.at, "`sql` has no `statement`");
             return None;
         };
-        let statement = match statement::read(self.string(source, "statement")?) {
+        let written = self.string(source, "statement")?;
+        let statement = match statement::read(written) {
             Ok(statement) => statement,
             Err(flaws) => {
                 for flaw in flaws {
@@ -65,6 +68,6 @@ impl<'n> NodeReader<'_> {
                 }
             }
         }
-        complete.then_some(SqlSpec { at: node.at, statement: statement.text, params: values, settings })
+        complete.then_some(SqlSpec { at: node.at, statement: statement.text, written, params: values, settings })
     }
 }

@@ -202,9 +202,10 @@ async fn a_query_says_whether_its_step_happened() {
 #[tokio::test]
 async fn a_statement_without_a_server_to_write_to_did_not_happen() {
     let rule = rule_of_steps(&["http://127.0.0.1:1/"], |rule| {
-        let statement = "UPDATE t SET done = 1".into();
+        let statement: Box<str> = "UPDATE t SET done = 1".into();
         let settings = SqlSettings { timeout: Duration::from_secs(1), ..SqlSettings::default() };
-        rule.actions[0].work = Work::Sql(Arc::new(Sql { statement, params: vec![], settings }));
+        rule.actions[0].work =
+            Work::Sql(Arc::new(Sql { written: statement.clone(), statement, params: vec![], settings }));
     });
     let (outcome, ActionResult { end, attempts, .. }) = acted(&rule, FIRST).await;
     let Outcome::Dead(Failure { reason: Reason::Unrenderable, message }) = outcome else { panic!("{outcome:?}") };

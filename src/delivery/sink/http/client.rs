@@ -15,6 +15,7 @@ mod handshake;
 mod pool;
 mod receive;
 mod redirect;
+mod scripted;
 mod tls;
 mod tls_error;
 mod unpack;
@@ -31,6 +32,7 @@ pub(super) use fetch::Fetched;
 pub use handshake::{Destination, Handshake, ShownCertificate};
 pub(super) use receive::{Keep, Received, excerpt};
 pub(super) use redirect::Redirect;
+pub(super) use scripted::scripted;
 
 use super::egress;
 use super::prepared::{Header, PreparedRequest};

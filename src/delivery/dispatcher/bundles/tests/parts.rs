@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::delivery::testing::answer;
+use crate::failure::Answer;
 use crate::retry::Retries;
 use crate::rules::{ItemVerdict, OrderBy, Results};
 

@@ -1,17 +1,17 @@
 //! One call under way: its stage, and the results of its attempts.
 //!
 //! In: attempts as they ended. Out: the outcome after the last attempt, the wait before the next one, and for a saga's
-//! action whether it may have happened. Plain state of the dispatcher, without clock and I/O.
+//! action whether it may have happened. Plain state of the dispatcher, and of a rehearsal, without clock and I/O.
 
 use std::time::Duration;
 
 use crate::delivery::admission::RetryCounts;
-use crate::delivery::answer::Lack;
+use crate::delivery::answer::{self, Effect, ItemResult, Lack, Verdict};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::lane::RuleNumber;
-use crate::delivery::sink::Ready;
+use crate::delivery::sink::{Judged, Ready};
 use crate::delivery::{Delivery, Failure, Intent, Outcome};
-use crate::failure::{Answer, Attempts, Reason};
+use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
 use crate::saga::{ActionEnd, ActionResult};
 
@@ -56,8 +56,42 @@ impl AttemptsUnderWay {
         }
     }
 
+    /// Adds an attempt. The outcome, if it was the last one; None: another follows.
+    pub fn conclude(&mut self, attempt: Attempt, judged: Judged, counts: RetryCounts) -> Option<Outcome> {
+        let Judged { lack, verdict, end, retry_after, hint, .. } = judged;
+        let answer = &attempt.answer;
+        let is_done = matches!(verdict, Verdict::Done { .. });
+        let effect = answer::effect(answer, lack, retry_after);
+        self.end = end;
+        self.may_have_happened |= !is_done && effect == Effect::Possible;
+        let outcome = match verdict {
+            Verdict::Done { status } => Some(Outcome::Delivered { status }),
+            _ if effect == Effect::Possible && !self.bundle.action().is_repeatable => {
+                Some(Outcome::Dead(unknown(answer)))
+            }
+            Verdict::GiveUp => Some(Outcome::Dead(refused(answer, lack))),
+            Verdict::Retry => self.failed(counts, answer),
+        };
+        self.attempts.push(attempt);
+        outcome.map(|outcome| with_hint(outcome, hint.as_deref()))
+    }
+
+    /// After a success that contains a result for each delivery: the outcome of each; None: it is sent again.
+    pub fn conclude_items(&mut self, results: &[ItemResult]) -> Vec<Option<Outcome>> {
+        self.failed += u64::from(results.iter().any(|item| item.verdict == Verdict::Retry));
+        let may_retry = self.bundle.action().retry.retries.allow_another(self.failed);
+        let tries = self.attempts.total() - self.inherited;
+        let outcome = |ItemResult { verdict, answer }: &ItemResult| match verdict {
+            Verdict::Done { status } => Some(Outcome::Delivered { status: *status }),
+            Verdict::Retry if may_retry => None,
+            Verdict::Retry => Some(Outcome::Dead(exhausted(tries, answer))),
+            Verdict::GiveUp => Some(Outcome::Dead(refused_item(answer))),
+        };
+        results.iter().map(outcome).collect()
+    }
+
     /// An attempt failed in a way that a retry may fix; the outcome, if it was the last one.
-    pub fn failed(&mut self, counts: RetryCounts, answer: &Answer) -> Option<Outcome> {
+    fn failed(&mut self, counts: RetryCounts, answer: &Answer) -> Option<Outcome> {
         self.failed += match counts {
             RetryCounts::Fully | RetryCounts::ButNeverAsTheLast => 1,
             RetryCounts::Not { .. } => 0,
@@ -104,12 +138,17 @@ fn said(answer: &Answer, end: Option<&ActionEnd>) -> String {
 }
 
 /// The failure of an action that must not be repeated, when it is unknown whether it happened.
-pub(super) fn unknown(answer: &Answer) -> Failure {
+fn unknown(answer: &Answer) -> Failure {
     let message = format!("{}: it is not known whether it happened, and it must not be repeated", answer.in_words());
     Failure { reason: Reason::Unknown, message }
 }
 
-pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
+fn refused_item(answer: &Answer) -> Failure {
+    let message = format!("the answer refuses this row of the call: {}", answer.in_words());
+    Failure { reason: Reason::Refused, message }
+}
+
+fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
     let why = match answer {
         Answer::Failed { .. } if lack != Some(Lack::Refused) => "not retried (`retry_on`)",
         _ => "not retried",
@@ -118,14 +157,14 @@ pub(super) fn refused(answer: &Answer, lack: Option<Lack>) -> Failure {
 }
 
 /// The same, and what explains the last answer.
-pub(super) fn with_hint(mut outcome: Outcome, hint: Option<&str>) -> Outcome {
+fn with_hint(mut outcome: Outcome, hint: Option<&str>) -> Outcome {
     if let (Outcome::Dead(failure), Some(hint)) = (&mut outcome, hint) {
         failure.message += &format!("; {hint}");
     }
     outcome
 }
 
-pub(super) fn exhausted(attempts: u64, answer: &Answer) -> Failure {
+fn exhausted(attempts: u64, answer: &Answer) -> Failure {
     let message = match attempts {
         1 => format!("the only attempt failed: {}", answer.in_words()),
         _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),

@@ -9,7 +9,7 @@ mod outside;
 mod sign;
 mod tls;
 
-pub(super) use self::outside::Variables;
+pub(super) use self::outside::{IfNoSecret, Variables};
 
 use self::actions::{KnownStep, TemplatePart};
 use self::outside::Outside;
@@ -50,7 +50,7 @@ pub(super) struct Contents {
 pub(super) fn file(
     file: &mut ParsedFile,
     defaults: &Defaults,
-    variables: Variables,
+    outside: (Variables, IfNoSecret),
     problems: &mut Vec<Diagnostic>,
 ) -> Contents {
     let is_of_targets = |members: &[(Key, Node)]| {
@@ -63,16 +63,16 @@ pub(super) fn file(
     }
     vars::put_in(&mut file.root, &mut reader);
     defaults.add_to(&mut file.root);
-    let contents = rules(&file.root, reader, variables);
+    let contents = rules(&file.root, reader, outside);
     defaults.explain(file, problems);
     contents
 }
 
-fn rules(root: &Node, mut reader: NodeReader, variables: Variables) -> Contents {
+fn rules(root: &Node, mut reader: NodeReader, (variables, if_no_secret): (Variables, IfNoSecret)) -> Contents {
     let Some(FileSpec { tables, rules }) = reader.file(root) else { return Contents::default() };
     let mut compiler = Compiler {
         reader,
-        outside: Outside::new(variables),
+        outside: Outside::new(variables, if_no_secret),
         columns: Vec::new(),
         steps: Vec::new(),
         part: TemplatePart::Decision,
@@ -306,7 +306,7 @@ impl Compiler<'_> {
     /// A body, or a part of one, which can be left out.
     fn content(&mut self, node: &Node, compile: CompileText) -> Option<BodyTemplate> {
         match &node.kind {
-            NodeKind::Scalar { text, .. } => match json_literal(node, text) {
+            NodeKind::Scalar { .. } => match node.json_literal() {
                 Some(literal) => Some(BodyTemplate::Literal(literal.into())),
                 None => self.text_by(node, compile).map(BodyTemplate::Text),
             },
@@ -357,20 +357,4 @@ impl Compiler<'_> {
 
 fn used(name: &str, at: FilePlace) -> ColumnUse {
     ColumnUse { name: name.to_string(), line: at.line, column: at.column, may_lack: false }
-}
-
-/// An unquoted scalar that is a JSON number, boolean or null stands for itself; everything else is a string.
-fn json_literal<'n>(node: &Node, text: &'n str) -> Option<&'n str> {
-    use serde_saphyr::granit_parser::ScalarStyle;
-    if !matches!(node.kind, NodeKind::Scalar { style: ScalarStyle::Plain, .. }) {
-        return None;
-    }
-    if node.is_null() {
-        return Some("null");
-    }
-    match text {
-        "true" | "True" | "TRUE" => Some("true"),
-        "false" | "False" | "FALSE" => Some("false"),
-        _ => serde_json::from_str::<serde_json::Number>(text).is_ok().then_some(text),
-    }
 }

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn content(text: &str, opened: &[(&str, &str)]) -> Content {
-        let node = yaml::read(Path::new("f.yaml"), text, &mut Vec::new()).expect("sound YAML");
+        let node = yaml::read(Path::new("f.yaml"), text, yaml::RULE_FILES, &mut Vec::new()).expect("sound YAML");
         let opened = opened.iter().map(|(path, content)| OpenedFile::new(Path::new(path), content.as_bytes()));
         Content::new(&[&node], opened.collect())
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::actions::Work;
-use super::compile::{self, Contents, Placed, Variables};
+use super::compile::{self, Contents, IfNoSecret, Placed, Variables};
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, Diagnostics, FilePlace, located};
 use super::matching::{DisabledRule, RuleSet};
@@ -21,6 +21,15 @@ use crate::suggest::nearest;
 impl RuleSet {
     /// Loads all rule files of a directory, all or nothing. `env` resolves the environment variables that rules name.
     pub fn load(dir: &Path, env: Variables) -> Result<RuleSet, Diagnostics> {
+        RuleSet::load_with(dir, env, IfNoSecret::Refuse)
+    }
+
+    /// The same for rules that send nothing: for each secret that is not on this machine stands a word of its own.
+    pub fn load_without_secrets(dir: &Path, env: Variables) -> Result<RuleSet, Diagnostics> {
+        RuleSet::load_with(dir, env, IfNoSecret::StandIn)
+    }
+
+    fn load_with(dir: &Path, env: Variables, if_no_secret: IfNoSecret) -> Result<RuleSet, Diagnostics> {
         let paths = rule_files(dir).map_err(|problem| Diagnostics(vec![problem]))?;
         let mut problems = Vec::new();
         let mut files = Vec::new();
@@ -31,23 +40,23 @@ impl RuleSet {
             }
         }
         let misnamed = misnamed(dir).into_iter().map(|what| format!("{}: {what}", dir.display())).collect();
-        Ok(RuleSet::compile(&files, env, problems)?.with_misnamed_files(misnamed))
+        Ok(RuleSet::compile(&files, (env, if_no_secret), problems)?.with_misnamed_files(misnamed))
     }
 
     /// Compiles rule files from their paths and texts, as `load` does.
     pub fn from_texts(files: &[(PathBuf, String)], env: Variables) -> Result<RuleSet, Diagnostics> {
-        RuleSet::compile(files, env, Vec::new())
+        RuleSet::compile(files, (env, IfNoSecret::Refuse), Vec::new())
     }
 
     fn compile(
         files: &[(PathBuf, String)],
-        env: Variables,
+        env: (Variables, IfNoSecret),
         mut problems: Vec<Diagnostic>,
     ) -> Result<RuleSet, Diagnostics> {
         let mut collected = Collected::default();
         let mut parsed = Vec::new();
         for (path, text) in files {
-            let root = yaml::read(path, text, &mut problems);
+            let root = yaml::read(path, text, yaml::RULE_FILES, &mut problems);
             parsed.extend(root.map(|root| ParsedFile { path, text, root }));
         }
         let defaults = Defaults::of(&parsed, &mut problems);

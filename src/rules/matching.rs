@@ -227,6 +227,8 @@ pub enum Clause {
 }
 
 impl Clause {
+    pub const ALL: [Clause; 4] = [Clause::On, Clause::OwnWrites, Clause::Changed, Clause::When];
+
     /// The key of the rule.
     pub fn key(self) -> &'static str {
         match self {

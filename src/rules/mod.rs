@@ -46,6 +46,7 @@ pub use doubts::Doubt;
 pub use files_state::RuleFilesState;
 pub use json_schema::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
 pub use matching::{Clause, Match, RuleSet, TableRules};
+pub use reader::{Members, NodeReader, member};
 pub use rule::{OrderBy, Rule};
 pub use settings::{
     BodyCompression, CallSettings, Egress, Method, OnDeadLetter, RuleSettings, SqlSettings, SuccessStatuses,
@@ -53,6 +54,7 @@ pub use settings::{
 pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};
 pub use tls::{TargetTls, Verification};
+pub use yaml::{FileWords, Key, Node, NodeKind, read as read_yaml};
 
 #[cfg(test)]
 mod tests;

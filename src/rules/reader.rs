@@ -20,22 +20,22 @@ const RATE_MAX: u32 = 1_000_000;
 const FORMER_KEYS: &[(&str, &str)] = &[("hold_binlog", "pin_binlog")];
 
 /// Reads nodes of one file and collects its problems.
-pub(super) struct NodeReader<'a> {
+pub struct NodeReader<'a> {
     pub path: &'a Path,
     pub text: &'a str,
     pub problems: &'a mut Vec<Diagnostic>,
 }
 
 /// The members of a map, in the order of the file.
-pub(super) type Members<'n> = &'n [(Key, Node)];
+pub type Members<'n> = &'n [(Key, Node)];
 
 impl<'n> NodeReader<'_> {
-    pub(super) fn problem(&mut self, at: FilePlace, message: impl Into<String>) {
+    pub fn problem(&mut self, at: FilePlace, message: impl Into<String>) {
         diagnostic::add(self.problems, self.path, self.text, at, message);
     }
 
     /// The members of a map whose keys must all be known.
-    pub(super) fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
+    pub fn members(&mut self, node: &'n Node, what: &str, known: &[&'static str]) -> Option<Members<'n>> {
         let NodeKind::Map(members) = &node.kind else {
             let message = match &node.kind {
                 NodeKind::Scalar { .. } if node.is_null() => {
@@ -63,7 +63,7 @@ impl<'n> NodeReader<'_> {
         Some(members)
     }
 
-    pub(super) fn string(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+    pub fn string(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match &node.kind {
             NodeKind::Scalar { text, .. } if !node.is_null() => Some(text),
             _ => {
@@ -74,7 +74,7 @@ impl<'n> NodeReader<'_> {
     }
 
     /// One of these words, for what it means.
-    pub(super) fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
+    pub fn word<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&'static str, T)]) -> Option<T> {
         let word = self.string(node, what)?;
         let found = words.iter().find(|(known, _)| *known == word).map(|(_, meaning)| *meaning);
         if found.is_none() {
@@ -95,7 +95,7 @@ impl<'n> NodeReader<'_> {
         self.problem(at, format!("`{what}` is {all}, not `{word}`{hint}"));
     }
 
-    pub(super) fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
+    pub fn truth(&mut self, node: &Node, what: &str) -> Option<bool> {
         self.word(node, what, &[("true", true), ("false", false)])
     }
 
@@ -108,7 +108,7 @@ impl<'n> NodeReader<'_> {
     }
 
     /// A list of words, or one word for a list of one. None may be empty.
-    pub(super) fn words(&mut self, node: &Node, what: &str) -> Vec<(String, FilePlace)> {
+    pub fn words(&mut self, node: &Node, what: &str) -> Vec<(String, FilePlace)> {
         let items = match &node.kind {
             NodeKind::List(items) => items.as_slice(),
             _ => std::slice::from_ref(node),
@@ -125,7 +125,7 @@ impl<'n> NodeReader<'_> {
         items.iter().filter_map(|item| Some((self.string(item, what)?.to_string(), item.at))).collect()
     }
 
-    pub(super) fn integer(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
+    pub fn integer(&mut self, node: &Node, what: &str, min: u64, max: u64) -> Option<u64> {
         let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
         if number.is_none() {
             self.problem(node.at, format!("`{what}` must be a whole number from {min} to {max}"));
@@ -133,7 +133,7 @@ impl<'n> NodeReader<'_> {
         number
     }
 
-    pub(super) fn fraction(&mut self, node: &Node, what: &str, min: f64, max: f64) -> Option<f64> {
+    pub fn fraction(&mut self, node: &Node, what: &str, min: f64, max: f64) -> Option<f64> {
         let number = self.string(node, what)?.parse().ok().filter(|number| (min..=max).contains(number));
         if number.is_none() {
             self.problem(node.at, format!("`{what}` must be a number from {min} to {max}"));
@@ -142,7 +142,7 @@ impl<'n> NodeReader<'_> {
     }
 
     /// From 1ms on.
-    pub(super) fn duration(&mut self, node: &Node, what: &str, max: Duration) -> Option<Duration> {
+    pub fn duration(&mut self, node: &Node, what: &str, max: Duration) -> Option<Duration> {
         self.duration_from(MILLISECOND, node, what, max)
     }
 
@@ -167,7 +167,7 @@ impl<'n> NodeReader<'_> {
     }
 
     /// `50/s`, `50/m` or `50/h`.
-    pub(super) fn rate(&mut self, node: &Node, what: &str) -> Option<Rate> {
+    pub fn rate(&mut self, node: &Node, what: &str) -> Option<Rate> {
         let text = self.string(node, what)?;
         let rate = text.split_once('/').and_then(|(count, unit)| {
             let per_s = match unit.trim() {
@@ -188,6 +188,6 @@ impl<'n> NodeReader<'_> {
 }
 
 /// The value of a key.
-pub(super) fn member<'n>(members: Members<'n>, name: &str) -> Option<&'n Node> {
+pub fn member<'n>(members: Members<'n>, name: &str) -> Option<&'n Node> {
     members.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)
 }

@@ -29,23 +29,25 @@ const NODES_MAX: usize = 20_000;
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// A node with its place.
-#[derive(Debug)]
-pub(super) struct Node {
+#[derive(Debug, Clone)]
+pub struct Node {
     pub at: FilePlace,
     pub kind: NodeKind,
     /// What the file has here, where values were put into it.
     written: Option<Box<WrittenScalar>>,
 }
 
-#[derive(Debug)]
-pub(super) enum NodeKind {
+/// What stands there.
+#[derive(Debug, Clone)]
+pub enum NodeKind {
     Scalar { text: String, style: ScalarStyle },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
 
-#[derive(Debug)]
-pub(super) struct Key {
+/// A key of a map with its place.
+#[derive(Debug, Clone)]
+pub struct Key {
     pub text: String,
     pub at: FilePlace,
 }
@@ -65,7 +67,7 @@ impl Node {
     }
 
     /// The words for a node in messages.
-    pub(super) fn describe(&self) -> &'static str {
+    pub fn describe(&self) -> &'static str {
         match &self.kind {
             NodeKind::Scalar { .. } if self.is_null() => "nothing",
             NodeKind::Scalar { .. } => "a single value",
@@ -75,9 +77,22 @@ impl Node {
     }
 
     /// An unquoted `null` or `~`, or an empty value.
-    pub(super) fn is_null(&self) -> bool {
+    pub fn is_null(&self) -> bool {
         matches!(&self.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain }
             if ["", "~", "null", "Null", "NULL"].contains(&text.as_str()))
+    }
+
+    /// An unquoted scalar that is a JSON number, boolean or null stands for itself; everything else is a text.
+    pub fn json_literal(&self) -> Option<&str> {
+        let NodeKind::Scalar { text, style: ScalarStyle::Plain } = &self.kind else { return None };
+        if self.is_null() {
+            return Some("null");
+        }
+        match text.as_str() {
+            "true" | "True" | "TRUE" => Some("true"),
+            "false" | "False" | "FALSE" => Some("false"),
+            _ => serde_json::from_str::<serde_json::Number>(text).is_ok().then_some(text),
+        }
     }
 
     /// The file's place of a place within this scalar's text. Exact where the text stands in the file as it is; the
@@ -115,19 +130,33 @@ impl Node {
     }
 }
 
+/// A kind of files, in the words of messages.
+#[derive(Debug, Clone, Copy)]
+pub struct FileWords {
+    /// One of them.
+    pub one: &'static str,
+    pub several: &'static str,
+    /// The keys that it must have.
+    pub needs: &'static str,
+}
+
+/// Files of rules and targets.
+pub(super) const RULE_FILES: FileWords =
+    FileWords { one: "a rule file", several: "rule files", needs: "`table` and `rules`" };
+
 /// Reads one document. None when the text is no usable YAML; problems are added to `problems` either way.
-pub(super) fn read(path: &Path, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+pub fn read(path: &Path, text: &str, words: FileWords, problems: &mut Vec<Diagnostic>) -> Option<Node> {
     if let Some(problem) = unreadable(path, text) {
         problems.push(problem);
         return None;
     }
     let options = granit_parser::options! { emit_comments: false, emit_unresolved_aliases: true };
     let events = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder { path, text, events, problems, failed: false, nodes: 0 };
+    let mut builder = Builder { path, text, words, events, problems, failed: false, nodes: 0 };
     let node = builder.document();
     let failed = builder.failed;
     if node.is_none() && !failed {
-        problems.push(Diagnostic::of_file(path, "the file is empty; it needs `table` and `rules`"));
+        problems.push(Diagnostic::of_file(path, format!("the file is empty; it needs {}", words.needs)));
     }
     node.filter(|_| !failed)
 }
@@ -148,6 +177,7 @@ pub(super) fn too_large(path: &Path) -> Diagnostic {
 struct Builder<'a, 'p> {
     path: &'a Path,
     text: &'a str,
+    words: FileWords,
     events: Parser<'a, granit_parser::StrInput<'a>>,
     problems: &'p mut Vec<Diagnostic>,
     /// The text has no tree, or not the one that was meant.
@@ -165,10 +195,9 @@ impl<'a> Builder<'a, '_> {
                 Event::DocumentStart(..) => {
                     documents += 1;
                     if documents == 2 {
-                        self.problem(
-                            place(&span),
-                            "a rule file holds one document; put the other into a file of its own",
-                        );
+                        let one = self.words.one;
+                        let message = format!("{one} holds one document; put the other into a file of its own");
+                        self.problem(place(&span), message);
                         return root;
                     }
                 }
@@ -215,20 +244,17 @@ impl<'a> Builder<'a, '_> {
             _ => (0, false),
         };
         if anchor != 0 {
-            self.problem(at, "anchors (`&name`) are not available in rule files; write the value out, or in quotes if it begins with `&`");
+            self.unavailable(at, "anchors (`&name`)", "write the value out, or in quotes if it begins with `&`");
         }
         if tagged {
-            self.problem(
-                at,
-                "tags (`!name`) are not available in rule files; a value that begins with `!` stands in quotes",
-            );
+            self.unavailable(at, "tags (`!name`)", "a value that begins with `!` stands in quotes");
         }
         let kind = match event {
             Event::Scalar(text, style, ..) => NodeKind::Scalar { text: text.into_owned(), style },
             Event::SequenceStart(..) => self.list(depth)?,
             Event::MappingStart(..) => self.map(depth)?,
             Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                self.problem(at, "aliases (`*name`) are not available in rule files; write the value out, or in quotes if it begins with `*`");
+                self.unavailable(at, "aliases (`*name`)", "write the value out, or in quotes if it begins with `*`");
                 // Reading goes on, but what stands here is not known.
                 self.failed = true;
                 NodeKind::Scalar { text: String::new(), style: ScalarStyle::DoubleQuoted }
@@ -260,7 +286,7 @@ impl<'a> Builder<'a, '_> {
             let (event, span) = self.next()?;
             let value = self.node(event, &span, depth + 1)?;
             if matches!(&key.kind, NodeKind::Scalar { text, style: ScalarStyle::Plain } if text == "<<") {
-                self.problem(key.at, "merge keys (`<<`) are not available in rule files; write the members out");
+                self.unavailable(key.at, "merge keys (`<<`)", "write the members out");
                 continue;
             }
             let NodeKind::Scalar { text, .. } = key.kind else {
@@ -277,6 +303,10 @@ impl<'a> Builder<'a, '_> {
             }
             members.push((Key { text, at: key.at }, value));
         }
+    }
+
+    fn unavailable(&mut self, at: FilePlace, what: &str, instead: &str) {
+        self.problem(at, format!("{what} are not available in {}; {instead}", self.words.several));
     }
 
     fn problem(&mut self, at: FilePlace, message: impl Into<String>) {

@@ -25,6 +25,9 @@ const OAUTH2_KEYS: [&str; 8] =
 /// Fields of the form that have a key of their own.
 const FORM_OWN: [&str; 6] = ["grant_type", "client_id", "client_secret", "scope", "audience", "resource"];
 
+/// Stands for a URL that is not known where nothing is sent (RFC 2606).
+const NOWHERE: &str = "http://test.invalid/";
+
 impl Compiler<'_> {
     /// Reads `auth` or `sign`. Its lines may contain secrets: for a problem in it only the place is shown.
     pub(super) fn secretly<T>(
@@ -176,6 +179,9 @@ impl Compiler<'_> {
             let is_http = matches!(url.scheme(), "http" | "https") && url.has_host();
             is_http && url.username().is_empty() && url.password().is_none() && url.fragment().is_none()
         });
+        if url.is_none() && self.outside.is_stand_in(&text) {
+            return Url::parse(NOWHERE).ok();
+        }
         if url.is_none() {
             let message = "`token_url` must be an http:// or https:// URL without user, password and fragment";
             self.reader.problem(node.at, message);

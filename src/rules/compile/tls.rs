@@ -37,6 +37,9 @@ impl Compiler<'_> {
                     .problem(ca.at, "`ca` has no use where `insecure_tls` trusts everybody; leave one of them out");
                 return None;
             }
+            if self.outside.stands_in() {
+                return Some(None);
+            }
             settings.authorities = match get("ca") {
                 Some(ca) => Some(self.authorities(ca)?),
                 None => None,

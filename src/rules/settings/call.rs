@@ -169,7 +169,7 @@ mod tests {
     /// What the members of a call set, and what is wrong with them.
     fn settings(text: &str) -> (CallSettings, Vec<String>) {
         let (path, mut problems) = (Path::new("f.yaml"), Vec::new());
-        let root = yaml::read(path, text, &mut problems).expect("sound YAML");
+        let root = yaml::read(path, text, yaml::RULE_FILES, &mut problems).expect("sound YAML");
         let NodeKind::Map(members) = &root.kind else { panic!("no map: {text}") };
         let mut settings = CallSettings::default();
         NodeReader { path, text, problems: &mut problems }.settings(&mut settings, CALL_KEYS, members);

@@ -127,7 +127,7 @@ mod tests {
     /// What the members of a rule set, and what is wrong with them.
     fn settings(text: &str) -> (RuleSettings, Vec<String>) {
         let (path, mut problems) = (Path::new("f.yaml"), Vec::new());
-        let root = yaml::read(path, text, &mut problems).expect("sound YAML");
+        let root = yaml::read(path, text, yaml::RULE_FILES, &mut problems).expect("sound YAML");
         let NodeKind::Map(members) = &root.kind else { panic!("no map: {text}") };
         let settings = NodeReader { path, text, problems: &mut problems }.rule_settings(members);
         (settings, problems.into_iter().map(|problem| problem.message).collect())

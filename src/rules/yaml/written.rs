@@ -10,7 +10,7 @@ use serde_saphyr::granit_parser::ScalarStyle;
 use super::{Node, NodeKind};
 
 /// A scalar as the file has it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WrittenScalar {
     text: String,
     style: ScalarStyle,

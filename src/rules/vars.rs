@@ -80,8 +80,8 @@ pub(super) fn put_in(root: &mut Node, reader: &mut NodeReader) {
     let has_vars = vars.is_some();
     let vars = vars.map_or_else(Vec::new, |(_, node)| read(&node, reader));
     let mut places = Places { vars: &vars, has_vars, used: HashSet::new(), reader };
-    for (_, node) in members.iter_mut() {
-        places.node(node, Meaning::Text, false);
+    for (key, node) in members.iter_mut() {
+        places.node(node, Meaning::of(&key.text), false);
     }
     let unused: Vec<&Var> = vars.iter().filter(|var| !places.used.contains(&*var.name)).collect();
     for Var { name, at, .. } in unused {

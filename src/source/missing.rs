@@ -22,7 +22,8 @@ pub(super) async fn explain(
     let (schema, table) = name.split_once('.').unwrap_or((&name, ""));
     if !pattern.is_exact() {
         let what = format!("no table fits {name}, or the account may not see it");
-        return Ok((what, grant(schema, account)));
+        let fix = format!("correct the pattern in the rule file; if there are such tables: {}", grant(schema, account));
+        return Ok((what, fix));
     }
     let seen: Vec<(String, String)> = connection
         .exec("SELECT TABLE_NAME, TABLE_TYPE FROM information_schema.TABLES WHERE TABLE_SCHEMA = ?", (schema,))

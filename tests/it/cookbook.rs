@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::support::program::Home;
 
-/// A secret that may be used wherever the cookbook has one, also for signatures of Standard Webhooks.
-const SECRET: &str = "whsec_dHJ5LW91dC1rZXktbm90LWEtc2VjcmV0LWF0LWFsbA==";
+/// Secrets that have a form. Any text will do for the others.
+const SECRETS: [(&str, &str); 1] = [("OUTBOX_SIGNING_SECRET", "whsec_dHJ5LW91dC1rZXktbm90LWEtc2VjcmV0LWF0LWFsbA==")];
 
 fn cookbook() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cookbook")
@@ -45,8 +45,9 @@ fn secrets_of(rules: &str) -> BTreeSet<&str> {
 }
 
 fn home_with(secrets: &BTreeSet<&str>) -> Home {
+    let value = |name: &str| SECRETS.iter().find(|(own, _)| *own == name).map_or("test", |(_, value)| *value);
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook"));
-    secrets.iter().fold(home, |home, name| home.with_env(name, SECRET))
+    secrets.iter().fold(home, |home, name| home.with_env(name, value(name)))
 }
 
 #[test]

@@ -198,7 +198,7 @@ mod tests {
     fn put(vars: &str, key: &str, written: &str, column: usize) -> (String, FilePlace) {
         let text = format!("vars: {{{vars}}}\n{key}: {written}\n");
         let (path, mut problems) = (PathBuf::from("f.yaml"), Vec::new());
-        let mut root = yaml::read(&path, &text, &mut problems).expect("sound YAML");
+        let mut root = yaml::read(&path, &text, yaml::RULE_FILES, &mut problems).expect("sound YAML");
         put_in(&mut root, &mut NodeReader { path: &path, text: &text, problems: &mut problems });
         assert_eq!(problems, [], "{text}");
         let NodeKind::Map(members) = &root.kind else { panic!("no map") };
@@ -244,7 +244,7 @@ mod tests {
         ] {
             let text = format!("vars: {{n: 5}}\nx: {written}\ny: '{{{{ vars.n }}}}'\n");
             let (path, mut problems) = (Path::new("f.yaml"), Vec::new());
-            let mut root = yaml::read(path, &text, &mut problems).expect("sound YAML");
+            let mut root = yaml::read(path, &text, yaml::RULE_FILES, &mut problems).expect("sound YAML");
             put_in(&mut root, &mut NodeReader { path, text: &text, problems: &mut problems });
             let NodeKind::Map(members) = &root.kind else { panic!("no map") };
             let NodeKind::Scalar { text: left, .. } = &members[0].1.kind else { panic!("no scalar") };

@@ -144,7 +144,7 @@ mod tests {
     fn an_option_names_each_column_once() {
         let columns = vec!["id".into(), "note".into()];
         let table = Table { schema: "shop".into(), name: "orders".into(), columns, primary_key: vec![0] };
-        let typed = TypedTable { table, columns: Vec::new() };
+        let typed = TypedTable { table, columns: Vec::new(), keyed: Default::default() };
         let named = |pairs: &[&str]| {
             let pairs: Vec<Pair> = pairs.iter().map(|pair| Pair::parse(pair).expect("a pair")).collect();
             let columns = super::columns(&typed, "--set", &pairs).map_err(|error| error.to_string())?;

@@ -164,10 +164,12 @@ mod tests {
         }
     }
 
-    fn ready_to_show(delivery: &Delivery) -> ShownStatement {
-        match delivery.preview().expect("it renders").into_parts() {
-            sink::ShownParts::Statement(statement) => statement,
-            other @ sink::ShownParts::Request(_) => panic!("{other:?}"),
+    fn shown_params(delivery: &Delivery) -> Vec<(String, String)> {
+        match delivery.preview().expect("it renders").work() {
+            sink::ShownWork::Statement(shown) => {
+                shown.shown_params().map(|(name, value)| (name.to_owned(), value)).collect()
+            }
+            other @ sink::ShownWork::Request(_) => panic!("{other:?}"),
         }
     }
 
@@ -177,12 +179,12 @@ mod tests {
         assert_eq!(ready(&delivery), Ok(vec![8.into(), 7.into()]));
         assert_eq!(
             delivery.preview().map(|shown| shown.to_string()),
-            Ok("# a statement: UPDATE t SET a = ? WHERE id = ?\n# a: 8\n# id: 7".to_owned())
+            Ok("# a statement: UPDATE t SET a = :a WHERE id = :id\n# a: 8\n# id: 7".to_owned())
         );
-        let long = ready_to_show(&self::delivery(&"x".repeat(100)));
-        assert_eq!(long.params[0], ("a".to_owned(), format!("\"{}…", "x".repeat(59))));
-        let secret = ready_to_show(&self::delivery("{{ env.TOKEN }}{{ row.id }}"));
-        assert_eq!(secret.params, [("a".to_owned(), "***".to_owned()), ("id".to_owned(), "7".to_owned())]);
+        let long = shown_params(&self::delivery(&"x".repeat(100)));
+        assert_eq!(long[0], ("a".to_owned(), format!("\"{}…", "x".repeat(59))));
+        let secret = shown_params(&self::delivery("{{ env.TOKEN }}{{ row.id }}"));
+        assert_eq!(secret, [("a".to_owned(), "***".to_owned()), ("id".to_owned(), "7".to_owned())]);
         let message = ready(&self::delivery("{{ row.id / 0 }}")).expect_err("no value");
         assert!(message.starts_with("parameter `a`: "), "{message}");
     }

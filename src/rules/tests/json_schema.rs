@@ -36,7 +36,8 @@ impl JsonSchemas {
 
     /// What is wrong with a file by its schema.
     fn refusal(&self, file: &Json) -> Option<String> {
-        let schema = if file.get("targets").is_some() { self.targets } else { self.rules };
+        let is_of_targets = ["targets", "defaults"].iter().any(|key| file.get(key).is_some());
+        let schema = if is_of_targets && file.get("rules").is_none() { self.targets } else { self.rules };
         self.schemas.validate(file, schema).err().map(|error| error.to_string())
     }
 }
@@ -54,7 +55,8 @@ pub(in crate::rules) fn assert_schema_agrees<T>(text: &str, loaded: &Result<T, D
     match JSON_SCHEMAS.with(|schemas| schemas.refusal(&file)) {
         Some(refusal) => assert!(!problems.is_empty(), "the loader takes what the schema refuses: {refusal}\n{text}"),
         None => {
-            let root = yaml::read(Path::new("f.yaml"), text, &mut Vec::new()).expect("YAML, as before");
+            let root =
+                yaml::read(Path::new("f.yaml"), text, yaml::RULE_FILES, &mut Vec::new()).expect("YAML, as before");
             let unexplained = problems.iter().filter(|problem| {
                 let keys = problem.place.map_or(Vec::new(), |place| keys_above(&root, place));
                 !loader_alone::explains(&keys, &problem.message)
@@ -72,7 +74,9 @@ pub(in crate::rules) fn assert_schema_agrees<T>(text: &str, loaded: &Result<T, D
 /// A file as an editor gives it to a schema. None: an editor refuses it as YAML.
 fn read(text: &str) -> Option<Json> {
     let mut problems = Vec::new();
-    yaml::read(Path::new("f.yaml"), text, &mut problems).filter(|_| problems.is_empty()).map(|root| json(&root))
+    yaml::read(Path::new("f.yaml"), text, yaml::RULE_FILES, &mut problems)
+        .filter(|_| problems.is_empty())
+        .map(|root| json(&root))
 }
 
 fn json(node: &Node) -> Json {

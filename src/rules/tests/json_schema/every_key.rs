@@ -10,7 +10,7 @@ use super::{JSON_SCHEMAS, read};
 use serde_json::Value as Json;
 
 /// Files that have all keys of the schemas between them.
-const EXAMPLES: [&str; 6] = [
+const EXAMPLES: [&str; 8] = [
     r#"
 table: shop.*
 rules:
@@ -102,6 +102,30 @@ table: shop.orders
 rules:
   - name: tls
     call: {url: https://a.test/, tls: {ca: ca.pem, cert: one.pem, key: one.key}}
+"#,
+    r#"
+tables: [shop.orders, shop.returns]
+vars: {api: http://a.test}
+rules:
+  - name: parts
+    call:
+      url: "{{ vars.api }}/"
+      multipart: {a: 1, b: {value: a, filename: b, type: text/csv}, c: [{json: {a: 1}}]}
+      auth: {query: {name: key, value: {env: TOKEN}}}
+      sign: {hmac: {secret: a, secret_encoding: text, algorithm: sha256, text: "{{ body }}", encoding: hex, headers: {X-A: "{{ signature }}"}}}
+  - name: aws
+    call: {url: http://a.test/, auth: {aws: {service: lambda, region: eu-central-1, access_key: a, secret_key: b, session_token: c}}}
+"#,
+    r#"
+defaults:
+  retry: {retries: 1, initial: 1s, multiplier: 1.5, max_delay: 1m 30s, jitter: 0}
+  retry_on: [429]
+  on_dead_letter: pause
+  in_flight: 5
+  rate: 5/s
+  fuse: 5/m
+  pin_binlog: false
+  call: {timeout: 5s, egress: public_only, compress: gzip, success: [2xx]}
 "#,
     r#"
 targets:
@@ -261,7 +285,7 @@ fn the_schemas_have_the_keys_and_words_that_the_loader_knows() {
         assert_eq!(said(text), Vec::<String>::new(), "{text}");
         let file = read(text).expect("YAML");
         assert_eq!(JSON_SCHEMAS.with(|schemas| schemas.refusal(&file)), None, "{text}");
-        let n = usize::from(file.get("targets").is_some());
+        let n = usize::from(file.get("rules").is_none());
         Walk { schema: &schemas[n], file: &file, seen: &mut seen[n], found: &mut found }.value("", "");
     }
     for n in 0..2 {

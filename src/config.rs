@@ -40,6 +40,7 @@ pub struct File {
     write_password_file: Option<PathBuf>,
     write_public_key: Option<PathBuf>,
     server_id: Option<u32>,
+    proxy: Option<String>,
     start: Option<String>,
     rules: Option<PathBuf>,
     data: Option<PathBuf>,
@@ -148,6 +149,15 @@ pub struct WriteArgs {
     /// RSA public key of that MySQL, PEM [default: that of --mysql-public-key]
     #[arg(long, env = "ROWHOOK_WRITE_PUBLIC_KEY", value_name = "FILE")]
     write_public_key: Option<PathBuf>,
+}
+
+/// How calls leave this machine.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Calls")]
+pub struct CallArgs {
+    /// HTTP proxy for all calls whose target names no other: http://user:password@host:3128, or `none`
+    #[arg(long, env = "ROWHOOK_PROXY", value_name = "URL", hide_env_values = true)]
+    proxy: Option<String>,
 }
 
 /// Where the rule files are.
@@ -386,6 +396,13 @@ impl WriteArgs {
         tls.public_key = public_key.or(tls.public_key);
         let password_file = self.write_password_file.or_else(|| file.write_password_file.clone());
         Some(WriteSettings { url, password_file, tls })
+    }
+}
+
+impl CallArgs {
+    /// The proxy's URL, with its password. None: calls go directly.
+    pub fn resolve(self, file: &File) -> Option<String> {
+        self.proxy.or_else(|| file.proxy.clone()).filter(|url| url != "none")
     }
 }
 

@@ -14,9 +14,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::finding::{CheckFinding, OK, PROBLEM, WARNING};
-use super::{CommandVerdict, instance, output, rule_files, source_settings};
-use crate::config::{DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, IfMissing, RuleSet};
+use super::{CommandVerdict, call_settings, instance, output, rule_files, source_settings};
+use crate::config::{CallArgs, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
+use crate::rules::{Diagnostics, IfMissing, ProxyChoice, RuleSet};
 use crate::schema::NamedTables;
 use crate::source::{self, EncryptedServers};
 use crate::write_back::Database;
@@ -49,6 +49,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
+    calls: CallArgs,
+    #[command(flatten)]
     data: DataArgs,
 }
 
@@ -65,8 +67,13 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     // Settings first: a wrong argument is no finding about rules or server.
     let data = args.data.resolve(file);
     let servers = if args.offline { None } else { Some(servers(args.source, args.write, &data, file)?) };
+    let proxy = call_settings::proxy(args.calls, file)?.map_or(ProxyChoice::Direct, ProxyChoice::Through);
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
+    if let ProxyChoice::Through(proxy) = &proxy {
+        let what = format!("calls go through the proxy {proxy}, unless their target says otherwise");
+        findings.push(CheckFinding::ok(what));
+    }
     if let Ok(rules) = &loaded {
         add_doubts(&mut findings, rules, &NamedTables::default());
     }
@@ -86,8 +93,8 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     }
     if let Ok(rules) = &loaded {
         findings.extend(match (args.connect, args.offline) {
-            (true, _) => targets::connections(rules).await,
-            (false, false) => targets::names(rules).await,
+            (true, _) => targets::connections(rules, &proxy).await,
+            (false, false) => targets::names(rules, &proxy).await,
             (false, true) => Vec::new(),
         });
     }

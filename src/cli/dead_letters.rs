@@ -9,10 +9,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use clap::Subcommand;
 
 use super::reach::Reach;
-use super::{CommandVerdict, output, page, replay, rule_files};
+use super::{CommandVerdict, call_settings, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
-use crate::config::{DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
+use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::failure::Reason;
 
 #[derive(Debug, Subcommand)]
@@ -117,6 +117,8 @@ pub(super) struct ReplayArgs {
     pub(super) rules: RulesArgs,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    calls: CallArgs,
     #[command(flatten)]
     tls: TlsArgs,
 }
@@ -262,7 +264,8 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
             let selection = Selection { saga_command: args.saga_command.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
-            let from = replay::Sources { rules: args.rules.resolve(file), write, data };
+            let proxy = call_settings::proxy(args.calls, file)?;
+            let from = replay::Sources { rules: args.rules.resolve(file), write, proxy, data };
             replay::run(&reach, selection, how, from).await
         }
         DeadLettersCommand::Resolve(args) => resolve(args, file).await,

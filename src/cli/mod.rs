@@ -4,6 +4,7 @@
 //! for the exit code. The composition root: it alone knows all stages, and it alone prints. Each command is a file with
 //! its arguments, its work and its output.
 
+mod call_settings;
 mod check;
 mod completions;
 mod dead_letters;

@@ -24,7 +24,7 @@ use crate::admin::{
 };
 use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::pipeline::{Command, Limits, Pipeline, RangeReplays};
-use crate::rules::RuleSet;
+use crate::rules::{ProxyServer, RuleSet};
 use crate::source::Settings;
 use crate::store::{self, Saved, Store};
 use crate::telemetry::Metrics;
@@ -156,11 +156,13 @@ impl Reach {
         match self {
             Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay_binlog(&request).await?)),
             Reach::Store(store) => {
-                let (Offline { rules, database }, source) = offline()?;
-                let rules = Arc::new(rules);
+                let (offline, source) = offline()?;
+                let rules = Arc::new(offline.rules);
+                let client = Client::through(offline.proxy)?;
+                let sinks = Sinks::new(client, offline.database);
                 let mut saved = read_saved(store).await?;
                 let checkpoint = saved.checkpoint.take().map(|checkpoint| checkpoint.main.position);
-                let (commands, pipeline, stop) = without_source(rules.clone(), database, store, saved)?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved);
                 let replays = RangeReplays::new(source, commands, checkpoint);
                 let replays = BinlogReplays { replays, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
@@ -179,10 +181,10 @@ impl Reach {
         match self {
             Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay(&selection).await?)),
             Reach::Store(store) => {
-                let Offline { rules, database } = offline()?;
-                let rules = Arc::new(rules);
+                let Offline { rules, database, proxy } = offline()?;
+                let (rules, sinks) = (Arc::new(rules), Sinks::new(Client::through(proxy)?, database));
                 let saved = read_saved(store).await?;
-                let (commands, pipeline, stop) = without_source(rules.clone(), database, store, saved)?;
+                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved);
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&selection, &reports).await });
@@ -216,15 +218,17 @@ pub(super) struct Offline {
     pub rules: RuleSet,
     /// Where the rules write back to.
     pub database: Option<Database>,
+    /// What calls go through, unless their target says otherwise.
+    pub proxy: Option<Arc<ProxyServer>>,
 }
 
 /// A pipeline in this process that serves commands alone.
 fn without_source(
     rules: Arc<RuleSet>,
-    database: Option<Database>,
+    sinks: Sinks,
     store: &Store,
     saved: Saved,
-) -> anyhow::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
+) -> (mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>) {
     let metrics = Arc::new(Metrics::default());
     // There is no source, so the window's limits are never reached.
     let limits = Limits {
@@ -233,12 +237,12 @@ fn without_source(
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
-    let dispatcher = Dispatcher::new(Sinks::new(Client::new()?, database), metrics.clone());
+    let dispatcher = Dispatcher::new(sinks, metrics.clone());
     let mut pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
     pipeline.resume_without_source(saved.paused, saved.restored_until_us);
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);
-    Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
+    (commands, tokio::spawn(pipeline.run(None, received, stopped)), stop)
 }
 
 /// The daemon that must run for this command.

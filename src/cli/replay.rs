@@ -15,6 +15,7 @@ use super::running_replay::{ReplayEnding, ReportKind, RunningReplay};
 use super::{CommandVerdict, rule_files, signals, source_settings};
 use crate::admin::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
 use crate::config::WriteSettings;
+use crate::rules::ProxyServer;
 use crate::source::EncryptedServers;
 
 /// Letters that stay are named on a terminal up to this number; `list` has them all.
@@ -32,6 +33,7 @@ pub(super) struct How {
 pub(super) struct Sources {
     pub rules: PathBuf,
     pub write: Option<WriteSettings>,
+    pub proxy: Option<Arc<ProxyServer>>,
     pub data: PathBuf,
 }
 
@@ -48,7 +50,8 @@ pub(super) async fn run(
     let offline = || {
         let encrypted = Arc::new(EncryptedServers::kept_in(&from.data));
         let database = source_settings::database(from.write, &encrypted)?;
-        Ok(Offline { rules: rule_files::load_to_work(&from.rules, database.as_ref())?, database })
+        let rules = rule_files::load_to_work(&from.rules, database.as_ref())?;
+        Ok(Offline { rules, database, proxy: from.proxy })
     };
     // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;

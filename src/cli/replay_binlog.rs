@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::running_replay::ReportKind;
-use super::{CommandVerdict, rule_files, signals, source_settings};
+use super::{CommandVerdict, call_settings, rule_files, signals, source_settings};
 use crate::admin::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest, BinlogReplayTotals};
 use crate::admin::view::status::PositionView;
-use crate::config::{self, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
+use crate::config::{self, CallArgs, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
 use crate::source::EncryptedServers;
 
 #[derive(Debug, clap::Args)]
@@ -55,16 +55,19 @@ pub(super) struct ReplayBinlogArgs {
     source: SourceArgs,
     #[command(flatten)]
     write: WriteArgs,
+    #[command(flatten)]
+    calls: CallArgs,
 }
 
 pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<CommandVerdict> {
-    let ReplayBinlogArgs { rule, from, to, dry_run, yes, json, data, rules, source, write } = args;
+    let ReplayBinlogArgs { rule, from, to, dry_run, yes, json, data, rules, source, write, calls } = args;
     config::parse_start("from", &from)?;
     to.as_deref().map(|to| config::parse_start("to", to)).transpose()?;
     if !dry_run && !yes {
         confirm(&rule)?;
     }
     let data = data.resolve(file);
+    let proxy = call_settings::proxy(calls, file)?;
     let reach = Reach::open(&data).await?;
     let request = BinlogReplayRequest { rule, from, to, dry_run };
     let offline = || {
@@ -72,7 +75,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
         let encrypted = Arc::new(EncryptedServers::kept_in(&data));
         let database = source_settings::database(write.resolve(source.tls.clone(), file), &encrypted)?;
         let rules = rule_files::load_to_work(&rules.resolve(file), database.as_ref())?;
-        Ok((Offline { rules, database }, source_settings::of(source, &encrypted)?))
+        Ok((Offline { rules, database, proxy }, source_settings::of(source, &encrypted)?))
     };
     // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;

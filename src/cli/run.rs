@@ -13,13 +13,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
-use super::{CommandVerdict, instance, reloading, rule_files, signals, source_settings, source_watch};
+use super::{CommandVerdict, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
     AdminApi, AdminToken, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Port, Pulse, Replays,
     RuleSource, RulesNow, SourceWatch,
 };
 use crate::clock::now_us;
-use crate::config::{DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
+use crate::config::{CallArgs, DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
@@ -46,6 +46,8 @@ pub(super) struct RunCommandArgs {
     #[command(flatten)]
     write: WriteArgs,
     #[command(flatten)]
+    calls: CallArgs,
+    #[command(flatten)]
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
@@ -61,13 +63,15 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let database = source_settings::database(args.write.resolve(source.tls.clone(), file), &encrypted)?;
     let mut source = source_settings::of(source, &encrypted)?;
     let settings = args.run.resolve(file)?;
+    let proxy = call_settings::proxy(args.calls, file)?;
     let directory = args.rules.resolve(file);
     let (state, rules) = rule_files::inspect_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
     let token = settings.admin_token_file.as_deref().map(AdminToken::load).transpose()?;
 
     // Beside the store: it reads the system's certificate authorities, a file for each.
-    let client = tokio::task::spawn_blocking(Client::new);
+    let proxy_shown = proxy.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+    let client = tokio::task::spawn_blocking(move || Client::through(proxy));
     let store = open_store_to_keep(&data).await?;
     source.instance = instance::find_or_draw(&data)?;
     source.names_tables = true;
@@ -86,6 +90,9 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     }
     let sinks = Sinks::new(client.await??, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
+    if proxy_shown != "none" {
+        tracing::info!(proxy = proxy_shown, "calls go through a proxy, unless their target says otherwise");
+    }
     let files = RuleFiles { directory, state, database };
     // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };

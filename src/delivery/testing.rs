@@ -18,8 +18,8 @@ use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value
 use crate::pattern::{TablePattern, TablePatterns};
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{
-    Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, RetryByAnswer, RetryOn, Rule,
-    RuleSettings, Saga, SagaStep, Target, Work,
+    Action, Body, BreakerPolicy, Call, CallSettings, Content, FilePlace, OrderBy, ProxyChoice, RetryByAnswer, RetryOn,
+    Rule, RuleSettings, Saga, SagaStep, Target, Work,
 };
 use crate::saga::ActionId;
 use crate::template::UrlTemplate;
@@ -263,6 +263,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),
+            token_proxy: ProxyChoice::AsSet,
             retry: RetryPolicy {
                 retries: Retries::AtMost(3),
                 initial: waits,

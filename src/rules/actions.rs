@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
+use super::auth::Auth;
 use super::call::{Call, RetryOn};
+use super::proxy::ProxyChoice;
 use super::settings::SqlSettings;
 use super::target::Target;
 use crate::retry::RetryPolicy;
@@ -18,6 +20,8 @@ pub struct Action {
     pub work: Work,
     /// What it calls.
     pub target: Arc<Target>,
+    /// Which way requests for its token go: as is set for the target that the token's URL is of.
+    pub token_proxy: ProxyChoice,
     pub retry: RetryPolicy,
     pub retry_on: RetryOn,
     /// What else an answer without success may say for another attempt.
@@ -127,6 +131,14 @@ impl Action {
         is_read
             || when.as_ref().is_some_and(|when| when.reads(column))
             || wait.as_ref().is_some_and(|wait| wait.reads(column))
+    }
+
+    /// The origin that its tokens are asked of, where it needs one.
+    pub(super) fn token_origin(&self) -> Option<String> {
+        match &self.call()?.auth {
+            Some(Auth::OAuth2(settings)) => Some(settings.token_url.origin().ascii_serialization()),
+            _ => None,
+        }
     }
 
     /// The call, where it is one.

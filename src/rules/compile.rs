@@ -6,6 +6,7 @@
 mod actions;
 mod auth;
 mod outside;
+mod proxy;
 mod sign;
 mod tls;
 
@@ -16,13 +17,15 @@ use self::outside::Outside;
 use super::actions::Action;
 use super::auth::Auth;
 use super::call::{Body, Call};
-use super::content::Content;
+use super::content::{Content, OpenedFile};
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
 use super::rule::{OrderBy, Rule};
 use super::settings::Egress;
-use super::spec::{BodySpec, CallSpec, FileSpec, HeaderSpec, PartContentSpec, PartSpec, RuleSpec, TablesSpec};
+use super::spec::{
+    BodySpec, CallSpec, FileSpec, HeaderSpec, PartContentSpec, PartSpec, RuleSpec, TablesSpec, TargetSpec,
+};
 use super::target::Target;
 use super::vars;
 use super::yaml::{Key, Node, NodeKind};
@@ -42,6 +45,8 @@ pub(super) type Placed = (Rule, FilePlace);
 pub(super) struct Contents {
     pub rules: Vec<Placed>,
     pub targets: Vec<(Target, FilePlace)>,
+    /// The files that were opened for targets; a rule has its own list.
+    pub opened: Vec<OpenedFile>,
     /// Where the first `sql` stands.
     pub first_sql: Option<FilePlace>,
 }
@@ -59,7 +64,7 @@ pub(super) fn file(
     };
     let mut reader = NodeReader { path: file.path, text: file.text, problems };
     if matches!(&file.root.kind, NodeKind::Map(members) if is_of_targets(members)) {
-        return Contents { targets: reader.targets(&file.root), ..Contents::default() };
+        return targets(&file.root, reader, outside);
     }
     vars::put_in(&mut file.root, &mut reader);
     defaults.add_to(&mut file.root);
@@ -68,18 +73,22 @@ pub(super) fn file(
     contents
 }
 
-fn rules(root: &Node, mut reader: NodeReader, (variables, if_no_secret): (Variables, IfNoSecret)) -> Contents {
+fn targets(root: &Node, mut reader: NodeReader, outside: (Variables, IfNoSecret)) -> Contents {
+    let before = reader.problems.len();
+    let specs = reader.targets(root);
+    let mut compiler = Compiler::new(reader, outside);
+    let targets = specs.into_iter().filter_map(|spec| compiler.target(spec)).collect();
+    // A password may stand beside what is wrong, in a key that is misspelt.
+    let with_login = compiler.reader.problems[before..].iter_mut().filter(|problem| problem.line_text.contains('@'));
+    with_login.for_each(|problem| problem.line_text.clear());
+    Contents { targets, opened: compiler.outside.take_opened(), ..Contents::default() }
+}
+
+fn rules(root: &Node, mut reader: NodeReader, outside: (Variables, IfNoSecret)) -> Contents {
     let Some(FileSpec { tables, rules }) = reader.file(root) else { return Contents::default() };
-    let mut compiler = Compiler {
-        reader,
-        outside: Outside::new(variables, if_no_secret),
-        columns: Vec::new(),
-        steps: Vec::new(),
-        part: TemplatePart::Decision,
-        first_sql: None,
-    };
+    let mut compiler = Compiler::new(reader, outside);
     let rules = rules.into_iter().filter_map(|spec| compiler.rule(spec, &tables)).collect();
-    Contents { rules, targets: Vec::new(), first_sql: compiler.first_sql }
+    Contents { rules, first_sql: compiler.first_sql, ..Contents::default() }
 }
 
 struct Compiler<'a> {
@@ -93,7 +102,27 @@ struct Compiler<'a> {
     first_sql: Option<FilePlace>,
 }
 
+impl<'a> Compiler<'a> {
+    fn new(reader: NodeReader<'a>, (variables, if_no_secret): (Variables<'a>, IfNoSecret)) -> Compiler<'a> {
+        Compiler {
+            reader,
+            outside: Outside::new(variables, if_no_secret),
+            columns: Vec::new(),
+            steps: Vec::new(),
+            part: TemplatePart::Decision,
+            first_sql: None,
+        }
+    }
+}
+
 impl Compiler<'_> {
+    fn target(&mut self, TargetSpec { mut target, at, proxy }: TargetSpec) -> Option<(Target, FilePlace)> {
+        if let Some(proxy) = self.secretly(proxy, Self::proxy)? {
+            target.proxy = proxy;
+        }
+        Some((target, at))
+    }
+
     fn rule(&mut self, spec: RuleSpec, tables: &TablesSpec) -> Option<Placed> {
         self.columns.clear();
         self.outside.take_opened();

@@ -42,6 +42,10 @@ pub(super) struct OpenedFile {
 }
 
 impl OpenedFile {
+    pub(super) fn into_path(self) -> PathBuf {
+        self.path
+    }
+
     pub(super) fn new(path: &Path, bytes: &[u8]) -> OpenedFile {
         let mut hasher = DefaultHasher::new();
         bytes.hash(&mut hasher);

@@ -7,8 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::actions::Work;
+use super::actions::{Action, Work};
 use super::compile::{self, Contents, IfNoSecret, Placed, Variables};
+use super::content::OpenedFile;
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, Diagnostics, FilePlace, located};
 use super::matching::{DisabledRule, RuleSet};
@@ -86,6 +87,8 @@ struct Collected {
     /// Each with its place.
     targets: Vec<PlacedTarget>,
     first_sql: Option<Diagnostic>,
+    /// The files that targets refer to.
+    target_files: Vec<PathBuf>,
 }
 
 impl Collected {
@@ -96,6 +99,7 @@ impl Collected {
                            --write-url mysql://user:password@host:3306, or set ROWHOOK_WRITE_URL";
             self.first_sql = Some(Diagnostic::at(path, text, place, message));
         }
+        self.target_files.extend(contents.opened.into_iter().map(OpenedFile::into_path));
         for (target, place) in contents.targets {
             match self.targets.iter().find(|(known, ..)| known.origin == target.origin) {
                 Some((known, file, first)) => {
@@ -131,9 +135,13 @@ impl Collected {
     }
 
     fn into_rule_set(self) -> RuleSet {
-        let Collected { rules, targets, first_sql } = self;
+        let Collected { rules, targets, first_sql, target_files } = self;
         let is_called = |target: &Target| {
-            rules.iter().flat_map(|(rule, _)| &rule.actions).any(|action| action.target.origin == target.origin)
+            let is_by = |action: &Action| {
+                action.target.origin == target.origin
+                    || action.token_origin().is_some_and(|origin| origin == target.origin)
+            };
+            rules.iter().flat_map(|(rule, _)| &rule.actions).any(is_by)
         };
         let unused = targets.iter().filter(|(target, ..)| !is_called(target));
         let unused =
@@ -149,6 +157,7 @@ impl Collected {
         let rules: Vec<Arc<Rule>> = rules.collect();
         let writes = rules.iter().flat_map(|rule| &rule.actions).any(|action| matches!(action.work, Work::Sql(_)));
         RuleSet::new(rules)
+            .with_target_files(target_files)
             .with_unused_targets(unused)
             .with_disabled(disabled.collect())
             .with_first_sql(first_sql.filter(|_| writes))
@@ -157,9 +166,13 @@ impl Collected {
 
 /// The rule with what is set for its targets.
 fn with_targets(mut rule: Rule, targets: &[PlacedTarget]) -> Rule {
+    let of = |origin: &str| targets.iter().map(|(target, ..)| target).find(|target| target.origin == origin);
     for action in &mut rule.actions {
-        if let Some((target, ..)) = targets.iter().find(|(target, ..)| target.origin == action.target.origin) {
+        if let Some(target) = of(&action.target.origin) {
             action.target = Arc::clone(target);
+        }
+        if let Some(target) = action.token_origin().and_then(|origin| of(&origin)) {
+            action.token_proxy = target.proxy.clone();
         }
     }
     rule

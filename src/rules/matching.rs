@@ -31,7 +31,7 @@ pub struct Match {
 #[derive(Debug)]
 pub struct RuleSet {
     rules: Vec<Arc<Rule>>,
-    /// The files that the rules refer to, besides rule files; each once.
+    /// The files that rules and targets refer to, besides rule files; each once.
     files: Vec<PathBuf>,
     disabled: Vec<DisabledRule>,
     unused_targets: Vec<Diagnostic>,
@@ -126,6 +126,15 @@ impl RuleSet {
         }
     }
 
+    pub(super) fn with_target_files(mut self, files: Vec<PathBuf>) -> RuleSet {
+        for file in files {
+            if !self.files.contains(&file) {
+                self.files.push(file);
+            }
+        }
+        self
+    }
+
     pub(super) fn with_unused_targets(self, unused_targets: Vec<Diagnostic>) -> RuleSet {
         RuleSet { unused_targets, ..self }
     }
@@ -147,7 +156,7 @@ impl RuleSet {
         self.first_sql.as_deref()
     }
 
-    /// The files that the rules refer to, besides rule files.
+    /// The files that rules and targets refer to, besides rule files.
     pub fn files(&self) -> &[PathBuf] {
         &self.files
     }

@@ -19,6 +19,7 @@ mod lane;
 mod load;
 mod matching;
 mod media_type;
+mod proxy;
 mod reader;
 mod rule;
 mod settings;
@@ -46,6 +47,7 @@ pub use doubts::Doubt;
 pub use files_state::RuleFilesState;
 pub use json_schema::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
 pub use matching::{Clause, Match, RuleSet, TableRules};
+pub use proxy::{ProxyChoice, ProxyServer};
 pub use reader::{Members, NodeReader, member};
 pub use rule::{OrderBy, Rule};
 pub use settings::{

@@ -19,6 +19,7 @@ pub(super) use call::{CallSpec, HeaderSpec, header_problem};
 pub(super) use multipart::{PartContentSpec, PartSpec};
 pub(super) use retry::RetryByAnswerSpec;
 pub(super) use sql::SqlSpec;
+pub(super) use targets::TargetSpec;
 
 use super::diagnostic::FilePlace;
 use super::reader::{Members, NodeReader, member};

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::proxy::ProxyChoice;
+
 /// One target with what is set for it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
@@ -15,6 +17,7 @@ pub struct Target {
     pub in_flight: Option<usize>,
     /// None: it never counts as unavailable.
     pub breaker: Option<BreakerPolicy>,
+    pub proxy: ProxyChoice,
     /// It stands for the many hosts that the rows of a rule choose: what one of them asks for applies to none of the others.
     pub is_many_hosts: bool,
 }
@@ -22,24 +25,28 @@ pub struct Target {
 impl Target {
     /// A target for which nothing is set.
     pub fn of(origin: &url::Origin) -> Target {
+        Target { origin: origin.ascii_serialization(), ..Target::unset() }
+    }
+
+    fn unset() -> Target {
         Target {
-            origin: origin.ascii_serialization(),
+            origin: String::new(),
             rate: None,
             in_flight: None,
             breaker: Some(BreakerPolicy::default()),
+            proxy: ProxyChoice::AsSet,
             is_many_hosts: false,
         }
     }
 
     /// The server that `sql` writes to, of which there is one.
     pub fn of_write_url() -> Target {
-        let breaker = Some(BreakerPolicy::default());
-        Target { origin: WRITE_URL.to_owned(), rate: None, in_flight: None, breaker, is_many_hosts: false }
+        Target { origin: WRITE_URL.to_owned(), ..Target::unset() }
     }
 
     /// All hosts that the rows of this rule choose, under one name. One that is unavailable must not stop the others.
     pub fn of_chosen_hosts(rule: &str) -> Target {
-        Target { origin: format!("hosts of {rule}"), rate: None, in_flight: None, breaker: None, is_many_hosts: true }
+        Target { origin: format!("hosts of {rule}"), breaker: None, is_many_hosts: true, ..Target::unset() }
     }
 }
 

@@ -9,6 +9,7 @@ mod seeds;
 mod answers;
 mod blocked_letters;
 mod call_auth;
+mod call_proxy;
 mod call_tls;
 mod check_targets;
 mod command_line;

@@ -9,5 +9,6 @@ pub mod authorization_server;
 pub mod mysql;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod random;
 pub mod receiver;

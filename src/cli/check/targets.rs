@@ -1,7 +1,8 @@
 //! The servers that rules call: whether their names are known, and with `--connect` whether a connection can be made.
 //!
 //! In: rules. Out: a finding for each host whose name leads nowhere, and with `--connect` one for each way to a target, with the
-//! protocol and the server's certificate. Hosts that rows choose are not asked. All at the same time; sends no request.
+//! protocol and the server's certificate. Hosts that rows choose are not asked, and none behind a proxy, which resolves their names. All
+//! at the same time; sends no request.
 
 use std::path::PathBuf;
 
@@ -10,7 +11,7 @@ use url::{Host, Url};
 
 use super::finding::{CheckFinding, WARNING};
 use crate::delivery::{Destination, Handshake, ShownCertificate};
-use crate::rules::{Action, Auth, Call, Diagnostic, FilePlace, Rule, RuleSet};
+use crate::rules::{Auth, Call, Diagnostic, FilePlace, ProxyChoice, Rule, RuleSet};
 
 /// A certificate that is renewed by a machine is so well before.
 const DAYS_LEFT_MIN: u64 = 14;
@@ -28,8 +29,8 @@ struct Way {
 }
 
 /// What is known of the names, without a connection.
-pub(super) async fn names(rules: &RuleSet) -> Vec<CheckFinding> {
-    let mut ways = ways(rules);
+pub(super) async fn names(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFinding> {
+    let mut ways = ways(rules, proxy);
     // One look-up for each name, whatever its port.
     let mut seen: Vec<String> = Vec::new();
     ways.retain(|way| match way.destination.url.host() {
@@ -48,8 +49,8 @@ pub(super) async fn names(rules: &RuleSet) -> Vec<CheckFinding> {
 }
 
 /// The names, and a connection to each.
-pub(super) async fn connections(rules: &RuleSet) -> Vec<CheckFinding> {
-    let ways = ways(rules);
+pub(super) async fn connections(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFinding> {
+    let ways = ways(rules, proxy);
     let found = join_all(ways.iter().map(async |way| match is_placeholder(&way.destination.url) {
         true => Err("it is a placeholder".to_string()),
         false => way.destination.shake_hands().await,
@@ -68,16 +69,22 @@ fn is_placeholder(url: &Url) -> bool {
     url.host_str().is_some_and(|host| PLACEHOLDERS.iter().any(|end| host.rsplit('.').next() == Some(end)))
 }
 
-/// Each way once, in the order of the files.
-fn ways(rules: &RuleSet) -> Vec<Way> {
+/// Each way once, in the order of the files; `proxy` is that of the settings.
+fn ways(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<Way> {
+    let is_direct = |choice: &ProxyChoice| match choice {
+        ProxyChoice::AsSet => !matches!(proxy, ProxyChoice::Through(_)),
+        ProxyChoice::Direct => true,
+        ProxyChoice::Through(_) => false,
+    };
     let mut ways: Vec<Way> = Vec::new();
     for rule in rules.rules() {
-        for call in rule.actions.iter().filter_map(Action::call) {
+        for (action, call) in rule.actions.iter().filter_map(|action| Some((action, action.call()?))) {
             let token = match &call.auth {
                 Some(Auth::OAuth2(oauth2)) => Some(oauth2.token_url.origin()),
                 _ => None,
             };
-            let origins = call.url.origin().into_iter().chain(token);
+            let own = call.url.origin().filter(|_| is_direct(&action.target.proxy));
+            let origins = own.into_iter().chain(token.filter(|_| is_direct(&action.token_proxy)));
             let urls = origins.filter_map(|origin| Url::parse(&origin.ascii_serialization()).ok());
             urls.for_each(|url| add(&mut ways, rule, call, url));
         }

@@ -24,7 +24,7 @@ pub use client::{Client, Destination, Handshake, ShownCertificate};
 pub use prepared::ShownRequest;
 
 use self::answer_meaning::{AnswerMeaning, Refusal};
-use self::auth::Tokens;
+use self::auth::{Sending, Tokens};
 use self::client::{Keep, Received, Text};
 use self::prepared::PreparedRequest;
 use self::results::RESULTS_BYTES_MAX;
@@ -75,7 +75,9 @@ pub(super) fn prepare_all(items: &[Item], call: &Arc<Call>) -> RenderedArray<Htt
 pub(super) async fn attempt(ready: &HttpReady, over: &Connections, first: &Delivery) -> Result<Received, String> {
     let HttpReady { call, request } = ready;
     let keep = Asked::of(first).keep().and(answer_meaning::keep(call, first));
-    auth::exchange(&over.client, &over.tokens, call, request, keep).await
+    let action = first.action();
+    let sending = Sending { call, proxy: &action.target.proxy, token_proxy: &action.token_proxy };
+    auth::exchange(&over.client, &over.tokens, sending, request, keep).await
 }
 
 /// An error is what [`attempt`] would say before it connects.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::super::actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
 use super::super::call::Body;
+use super::super::proxy::ProxyChoice;
 use super::super::spec::{ActionListSpec, ActionSpec, RetryByAnswerSpec, Retrying, SqlSpec, StepSpec, WorkSpec};
 use super::super::target::Target;
 use super::super::yaml::Node;
@@ -130,6 +131,7 @@ impl Compiler<'_> {
             retry,
             retry_on,
             retry_by_answer,
+            token_proxy: ProxyChoice::AsSet,
             is_repeatable: true,
             keeps_answer: false,
         })

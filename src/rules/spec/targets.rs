@@ -9,7 +9,7 @@ use url::Url;
 use super::super::defaults::DEFAULTS;
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
-use super::super::settings::SettingKey::{self, Plain};
+use super::super::settings::SettingKey::{self, Other, Plain};
 use super::super::settings::{self, set};
 use super::super::target::{BreakerPolicy, Target};
 use super::super::yaml::{Node, NodeKind};
@@ -27,6 +27,8 @@ const TARGET_KEYS: &[SettingKey<Target>] = &[
         set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
     }),
     Plain("breaker", |to, reader, node, _| to.breaker = reader.breaker(node)),
+    // A secret, which `compile` reads.
+    Other("proxy"),
 ];
 const BREAKER_KEYS: &[SettingKey<BreakerPolicy>] = &[
     Plain("failures", |to, reader, node, key| {
@@ -36,17 +38,21 @@ const BREAKER_KEYS: &[SettingKey<BreakerPolicy>] = &[
     Plain("max_probe", |to, reader, node, key| set(&mut to.max_probe, reader.duration(node, key, PROBE_MAX))),
 ];
 
-impl NodeReader<'_> {
+/// A target as written.
+pub(in crate::rules) struct TargetSpec<'n> {
+    /// Without its proxy.
+    pub target: Target,
+    pub at: FilePlace,
+    pub proxy: Option<&'n Node>,
+}
+
+impl<'n> NodeReader<'_> {
     /// Reads a whole file of targets; those with problems are left out.
-    pub(in crate::rules) fn targets(&mut self, root: &Node) -> Vec<(Target, FilePlace)> {
+    pub(in crate::rules) fn targets(&mut self, root: &'n Node) -> Vec<TargetSpec<'n>> {
         let Some(members) = self.members(root, "a file of targets", &["targets", DEFAULTS]) else { return Vec::new() };
         match member(members, "targets").map(|node| (node, &node.kind)) {
             Some((_, NodeKind::Map(targets))) => {
-                let targets = targets.iter().filter_map(|(key, node)| {
-                    let target = self.target(&key.text, key.at, node)?;
-                    Some((target, key.at))
-                });
-                targets.collect()
+                targets.iter().filter_map(|(key, node)| self.target(&key.text, key.at, node)).collect()
             }
             Some((node, _)) => {
                 let message = format!(
@@ -60,7 +66,7 @@ impl NodeReader<'_> {
         }
     }
 
-    fn target(&mut self, origin: &str, at: FilePlace, node: &Node) -> Option<Target> {
+    fn target(&mut self, origin: &str, at: FilePlace, node: &'n Node) -> Option<TargetSpec<'n>> {
         let url = match Url::parse(origin) {
             Ok(url) if ["http", "https"].contains(&url.scheme()) && url.has_host() => url,
             _ => {
@@ -77,7 +83,7 @@ impl NodeReader<'_> {
         }
         let members = self.members(node, "a target", &settings::names(TARGET_KEYS))?;
         self.settings(&mut target, TARGET_KEYS, members);
-        Some(target)
+        Some(TargetSpec { target, at, proxy: member(members, "proxy") })
     }
 
     fn breaker(&mut self, node: &Node) -> Option<BreakerPolicy> {

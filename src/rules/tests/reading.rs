@@ -121,6 +121,7 @@ fn settings_of_a_target_apply_to_all_rules_that_call_it() {
         rate: Some(Rate { count: 90, per: Duration::from_secs(60) }),
         in_flight: Some(64),
         breaker: Some(BreakerPolicy { failures: 9, probe: Duration::from_secs(2), ..BreakerPolicy::default() }),
+        proxy: ProxyChoice::AsSet,
         is_many_hosts: false,
     };
     assert_eq!((&*rule("a1").actions[0].target, &*rule("a2").actions[0].target), (&a, &a));
@@ -136,9 +137,33 @@ fn settings_of_a_target_apply_to_all_rules_that_call_it() {
         rate: None,
         in_flight: None,
         breaker: Some(BreakerPolicy::default()),
+        proxy: ProxyChoice::AsSet,
         is_many_hosts: false,
     };
     assert_eq!((&*rule("c").actions[0].target, rule("c").settings.rate), (&unset, None));
+}
+
+#[test]
+fn a_target_says_which_way_its_calls_and_requests_for_tokens_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("proxy-url");
+    std::fs::write(&path, "http://me:s3cret@proxy.test:3128\n").expect("written");
+    let targets = "targets:\n  https://a.test: {proxy: none}\n  https://id.test: {proxy: {file: proxy-url}}\n  \
+                   https://b.test: {proxy: 'http://{{ env.TOKEN }}@c.test'}\n";
+    let rules = "table: a.b\nrules:\n  - name: a\n    call:\n      url: https://a.test/\n      auth: {oauth2: {token_url: \
+                 'https://id.test/token', client_id: a, client_secret: b}}\n  - name: b\n    call: {url: 'https://b.test/'}\n";
+    let files = [("rules.yaml", rules), ("targets.yaml", targets)];
+    let files = files.map(|(name, text)| (folder.path().join(name), text.to_string()));
+    let token = |name: &str| (name == "TOKEN").then(|| "s3cret".to_string());
+    let rules = RuleSet::from_texts(&files, &token).unwrap_or_else(|problems| panic!("{problems}"));
+    let action = |name: &str| &rules.rule(name).expect("exists").actions[0];
+    let through = |url: &str| ProxyChoice::Through(Arc::new(ProxyServer::parse(url).expect("a proxy")));
+    assert_eq!(action("a").target.proxy, ProxyChoice::Direct);
+    assert_eq!(action("a").token_proxy, through("http://me:s3cret@proxy.test:3128"));
+    assert_eq!(action("b").target.proxy, through("http://s3cret@c.test"));
+    assert_eq!(action("b").token_proxy, ProxyChoice::AsSet);
+    assert_eq!((rules.files(), rules.unused_targets().len()), (&[path][..], 0), "a new password is a reason to reload");
+    assert!(!format!("{rules:?}").contains("s3cret"), "{rules:?}");
 }
 
 #[test]

@@ -4,8 +4,8 @@
 //! Owns the pool of connections. Keeps promise 8: neither URL nor row values are in an error. One attempt is at most one
 //! request that a server could have acted on: redirects are not followed, nothing is sent again on its own, but for a
 //! request of which no byte was written because the idle connection had been closed. HTTP/2 is spoken where the server
-//! chooses it in the TLS handshake, else HTTP/1.1. Connections have a greatest age (`pool`). Proxies from the environment
-//! are not used. Deliberately does not judge the answer.
+//! chooses it in the TLS handshake, else HTTP/1.1. Connections have a greatest age (`pool`). Proxies are those of the
+//! settings (`route`), never of the environment. Deliberately does not judge the answer.
 
 mod answer_text;
 mod error;
@@ -13,19 +13,23 @@ mod fetch;
 pub mod fuzzing;
 mod handshake;
 mod pool;
+mod proxy_error;
 mod receive;
 mod redirect;
+mod route;
 mod scripted;
-mod tls;
 mod tls_error;
 mod unpack;
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use reqwest::Request;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Request, Response};
+use url::{Host, Url};
 
 pub(super) use answer_text::Text;
 pub(super) use fetch::Fetched;
@@ -39,10 +43,12 @@ use super::prepared::{Header, PreparedRequest};
 use super::recent::Recent;
 use crate::delivery::Error;
 use crate::delivery::answer::Lack;
-use crate::rules::{Egress, Method, SuccessStatuses, TargetTls};
-use error::{cause_text, is_unsent, plain_text};
+use crate::rules::{Egress, Method, ProxyServer, SuccessStatuses};
+use error::{cause_text, is_unsent, plain_text, unknown_name};
 use pool::Pool;
+use proxy_error::NO_LOGIN;
 use receive::{ANSWER_BYTES_MAX, receive};
+use route::ClientRoute;
 
 /// A host that does not take a connection in this time is down or too distant; the rest of the rule's timeout would not
 /// change it, and other attempts need the slot.
@@ -54,6 +60,9 @@ const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Above any sensible `in_flight`, so that connections are reused also when that many attempts are under way.
 const POOL_IDLE_PER_HOST_MAX: usize = 4096;
+
+/// What a proxy answers that wants another login.
+const PROXY_AUTHENTICATION_REQUIRED: u16 = 407;
 
 /// A head of an HTTP/2 answer larger than this ends its stream; of HTTP/1.1 the number of headers is limited.
 const HTTP2_HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
@@ -75,8 +84,12 @@ pub struct Client {
     /// Connects to public addresses only. A pool of its own, because connections are pooled by host and a resolver does not
     /// know which call a request is of.
     public: Pool,
-    /// The same two for calls with TLS settings of their own.
-    by_tls: Arc<Mutex<Recent<Arc<TargetTls>, [Pool; 2]>>>,
+    /// The proxy that these two connect to.
+    proxy: Option<Arc<ProxyServer>>,
+    /// That of calls whose target says nothing of a proxy.
+    proxy_as_set: Option<Arc<ProxyServer>>,
+    /// The same two pools for calls that go another way.
+    by_route: Arc<Mutex<Recent<ClientRoute, [Pool; 2]>>>,
     names: Names,
     pool_age_max: Duration,
 }
@@ -87,30 +100,40 @@ impl Client {
     /// # Errors
     /// [`Error::Client`] when TLS cannot be set up.
     pub fn new() -> Result<Client, Error> {
-        // Another stage may have chosen the same provider before; the first choice stays.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::asking(Names::System, pool::AGE_MAX)
+        Client::through(None)
     }
 
-    fn asking(names: Names, pool_age_max: Duration) -> Result<Client, Error> {
+    /// The same; all calls go through this proxy, unless their target says otherwise.
+    ///
+    /// # Errors
+    /// As [`new`](Client::new).
+    pub fn through(proxy: Option<Arc<ProxyServer>>) -> Result<Client, Error> {
+        // Another stage may have chosen the same provider before; the first choice stays.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Client::asking(Names::System, pool::AGE_MAX, proxy)
+    }
+
+    fn asking(names: Names, pool_age_max: Duration, proxy: Option<Arc<ProxyServer>>) -> Result<Client, Error> {
+        let route = ClientRoute { tls: None, proxy: proxy.clone() };
         let pool = |egress| {
-            let resolver = Resolver { egress, names: names.clone() };
-            Pool::new(pool_age_max, move || build(resolver.clone()))
+            let (route, resolver) = (route.clone(), Resolver::of(&route, egress, &names));
+            Pool::new(pool_age_max, move || route::build(&route, resolver.clone()))
                 .map_err(|error| Error::Client { message: cause_text(&error) })
         };
-        Ok(Client::over(pool(Egress::PrivateToo)?, pool(Egress::PublicOnly)?, names, pool_age_max))
+        let client = Client::over(pool(Egress::PrivateToo)?, pool(Egress::PublicOnly)?, names, pool_age_max);
+        Ok(Client { proxy: proxy.clone(), proxy_as_set: proxy, ..client })
     }
 
     fn over(http: Pool, public: Pool, names: Names, pool_age_max: Duration) -> Client {
-        let by_tls = Arc::new(Mutex::new(Recent::new(tls::SETTINGS_MAX)));
-        Client { http, public, by_tls, names, pool_age_max }
+        let by_route = Arc::new(Mutex::new(Recent::new(route::ROUTES_MAX)));
+        Client { http, public, proxy: None, proxy_as_set: None, by_route, names, pool_age_max }
     }
 
     /// A client that asks this script for the addresses of names.
     #[cfg(test)]
     pub(super) fn scripted(dns: Arc<crate::delivery::testing::Dns>, pool_age_max: Duration) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Client::asking(Names::Scripted(dns), pool_age_max).expect("a client")
+        Client::asking(Names::Scripted(dns), pool_age_max, None).expect("a client")
     }
 
     /// Sends the request and reads the answer, both within `timeout`; the answer's text is kept unless its status is
@@ -124,23 +147,53 @@ impl Client {
         success: &SuccessStatuses,
         keep: Keep,
     ) -> Received {
-        let http = self.http(egress);
         let mut answering = false;
         let exchange = async {
-            let response = http.execute(request).await?;
+            let response = self.execute(request, egress).await?;
             answering = true;
-            receive(response, success, keep).await
+            let broken = |error| (Lack::Network, plain_text(&error, true, self.proxy.is_some()));
+            receive(response, success, keep).await.map_err(broken)
         };
         let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
             Ok(Ok(received)) => return received,
-            Ok(Err(error)) if !answering && is_unsent(&error) => (Lack::Unsent, plain_text(&error, answering)),
-            Ok(Err(error)) => (Lack::Network, plain_text(&error, answering)),
+            Ok(Err(failure)) => failure,
             Err(_) => {
                 let what = if answering { "answer not complete" } else { "no answer" };
                 (Lack::Timeout, format!("{what} within {}", humantime::format_duration(timeout)))
             }
         };
         Received::failed(error, lack)
+    }
+
+    /// Sends the request and reads the head of the answer.
+    ///
+    /// # Errors
+    /// Why there is none, in a line for people.
+    async fn execute(&self, request: Request, egress: Egress) -> Result<Response, (Lack, String)> {
+        let is_proxied = self.proxy.is_some();
+        if is_proxied {
+            self.check_name(request.url(), egress).await.map_err(|problem| (Lack::Unsent, problem))?;
+        }
+        let response = self.http(egress).execute(request).await.map_err(|error| {
+            let lack = if is_unsent(&error) { Lack::Unsent } else { Lack::Network };
+            (lack, plain_text(&error, false, is_proxied))
+        })?;
+        // From within a tunnel this is an answer of the API.
+        if is_proxied && response.url().scheme() == "http" && response.status() == PROXY_AUTHENTICATION_REQUIRED {
+            return Err((Lack::Unsent, NO_LOGIN.to_owned()));
+        }
+        Ok(response)
+    }
+
+    /// A proxy looks names up itself and may take any of their addresses. For calls that may go to public addresses only,
+    /// all that this machine knows of must be.
+    async fn check_name(&self, url: &Url, egress: Egress) -> Result<(), String> {
+        let (Some(Host::Domain(name)), Egress::PublicOnly) = (url.host(), egress) else { return Ok(()) };
+        let found = self.names.look_up(name).await.map_err(|error| unknown_name(&error.to_string(), "url"))?;
+        if found.is_empty() {
+            return Err(unknown_name("No address associated", "url"));
+        }
+        egress::all_allowed(&found, egress).map_err(|refused| refused.to_string())
     }
 
     fn http(&self, egress: Egress) -> reqwest::Client {
@@ -197,17 +250,6 @@ fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
     Ok(headers)
 }
 
-fn build(resolver: Resolver) -> reqwest::Result<reqwest::Client> {
-    builder(resolver.clone()).build().or_else(|error| {
-        let http = builder(resolver).tls_certs_only([]).build()?;
-        tracing::warn!(
-            error = cause_text(&error),
-            "no certificate authorities found, https calls will fail: install ca-certificates or set SSL_CERT_FILE"
-        );
-        Ok(http)
-    })
-}
-
 fn builder(resolver: Resolver) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -236,6 +278,14 @@ struct Resolver {
     names: Names,
 }
 
+impl Resolver {
+    /// On a route with a proxy it is asked for the proxy alone, which the operator names.
+    fn of(route: &ClientRoute, egress: Egress, names: &Names) -> Resolver {
+        let egress = if route.proxy.is_some() { Egress::PrivateToo } else { egress };
+        Resolver { egress, names: names.clone() }
+    }
+}
+
 /// Who knows the addresses of names.
 #[derive(Debug, Clone)]
 enum Names {
@@ -244,15 +294,21 @@ enum Names {
     Scripted(Arc<crate::delivery::testing::Dns>),
 }
 
+impl Names {
+    async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Names::System => egress::look_up(name).await,
+            #[cfg(test)]
+            Names::Scripted(dns) => Ok(dns.look_up(name)),
+        }
+    }
+}
+
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let Resolver { egress, names } = self.clone();
         Box::pin(async move {
-            let found = match &names {
-                Names::System => egress::look_up(name.as_str()).await?,
-                #[cfg(test)]
-                Names::Scripted(dns) => dns.look_up(name.as_str()),
-            };
+            let found = names.look_up(name.as_str()).await?;
             let allowed = egress::allowed(found, egress)?;
             #[cfg(test)]
             let allowed = if let Names::Scripted(dns) = &names { dns.dialled(&allowed) } else { allowed };

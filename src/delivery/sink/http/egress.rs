@@ -3,7 +3,8 @@
 //! In: the host of a URL, or the addresses that a name resolves to. Out: the ones that may be connected to. Link-local
 //! addresses and the metadata services of clouds hand out credentials to any caller on the inside, so no rule and
 //! no row can reach them, in no spelling. Private addresses are allowed, for internal APIs are the main use, unless the
-//! rule says `egress: public_only` or leaves the host to its rows.
+//! rule says `egress: public_only` or leaves the host to its rows. A proxy connects itself, to what it resolves itself:
+//! there the host of the URL is checked, and for calls to public addresses what this machine knows of the name.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -78,6 +79,14 @@ pub fn allowed(mut addresses: Vec<SocketAddr>, egress: Egress) -> io::Result<Vec
         Some(reason) if addresses.is_empty() => Err(io::Error::other(reason)),
         _ => Ok(addresses),
     }
+}
+
+/// Whether each of them may be called, for one who can't know which of them will be.
+///
+/// # Errors
+/// [`AddressRefused`] when one may not be.
+pub fn all_allowed(addresses: &[SocketAddr], egress: Egress) -> Result<(), AddressRefused> {
+    addresses.iter().try_for_each(|address| judge(address.ip(), egress))
 }
 
 fn judge(address: IpAddr, egress: Egress) -> Result<(), AddressRefused> {
@@ -208,6 +217,9 @@ mod tests {
         assert!(refused.get_ref().unwrap().is::<AddressRefused>());
         allowed(vec![good], Egress::PublicOnly).unwrap_err();
         assert_eq!(allowed(vec![], Egress::PublicOnly).unwrap(), []);
+        assert_eq!(all_allowed(&[public, public], Egress::PublicOnly), Ok(()));
+        assert_eq!(all_allowed(&[public, good], Egress::PublicOnly), Err(AddressRefused::NotPublic));
+        assert_eq!(all_allowed(&[good, bad], Egress::PrivateToo), Err(AddressRefused::Metadata));
     }
 
     #[test]

@@ -130,7 +130,7 @@ defaults:
     r#"
 targets:
   https://a.test: {rate: 5/s, in_flight: 5, breaker: {failures: 5, probe: 1s, max_probe: 30s}}
-  https://b.test: {breaker: off}
+  https://b.test: {breaker: off, proxy: none}
 "#,
 ];
 

@@ -9,7 +9,7 @@ const TEXTS: &[(&str, &[&str])] = &[
     ("templates, and whether they fit what is sent", &["headers", "body", "form", "multipart", "text", "line"]),
     ("values with a name, and whether something reads them", &["vars"]),
     ("a statement and its parameters", &["statement", "params"]),
-    ("secrets from the environment and from files, certificates", &["auth", "sign", "tls", "insecure_tls"]),
+    ("secrets from the environment and from files, certificates", &["auth", "sign", "tls", "insecure_tls", "proxy"]),
 ];
 
 /// Parts of messages about values that are right by themselves.

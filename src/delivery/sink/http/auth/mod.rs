@@ -24,7 +24,7 @@ use super::client::{self, Client, Keep, Received};
 use super::prepared::PreparedRequest;
 use crate::delivery::answer::{self, Lack};
 use crate::failure::Answer;
-use crate::rules::{Auth, Call, CallSettings};
+use crate::rules::{Auth, Call, CallSettings, ProxyChoice};
 use crate::template::Secret;
 
 /// The headers that [`exchange`] adds to the prepared ones.
@@ -39,28 +39,42 @@ pub(super) fn headers_per_attempt(call: &Call) -> Vec<Cow<'static, str>> {
     names
 }
 
+/// A call with the ways that its requests go.
+#[derive(Clone, Copy)]
+pub(super) struct Sending<'a> {
+    pub call: &'a Call,
+    pub proxy: &'a ProxyChoice,
+    /// Of requests for its token.
+    pub token_proxy: &'a ProxyChoice,
+}
+
 /// Sends the request, within the call's timeout for each time it is sent. Of a successful answer what `keep` says is kept.
 ///
 /// # Errors
 /// A line for people when it cannot be sent at all, by this or any later attempt.
 pub(super) async fn exchange(
-    client: &Client,
+    clients: &Client,
     tokens: &Tokens,
-    call: &Call,
+    Sending { call, proxy, token_proxy }: Sending<'_>,
     prepared: &PreparedRequest,
     keep: Keep,
 ) -> Result<Received, String> {
-    let special = match call.tls.as_ref().map(|tls| client.with_tls(tls)) {
-        Some(Ok(special)) => Some(special),
+    let on_route = |proxy| clients.on_route(call.tls.as_ref(), proxy);
+    let client = match on_route(proxy) {
+        Ok(client) => client,
         // What is missing on this machine may be there later.
-        Some(Err(problem)) => return Ok(Received::failed(problem, Lack::Unsent)),
-        None => None,
+        Err(problem) => return Ok(Received::failed(problem, Lack::Unsent)),
     };
-    let client = special.as_ref().unwrap_or(client);
+    let client = &client;
     let received = match &call.auth {
         Some(Auth::OAuth2(settings)) => {
             let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.settings.egress };
-            exchange_with_token(client, &tokens.slot(key), call, prepared, keep).await?
+            let token_client = match on_route(token_proxy) {
+                Ok(token_client) => token_client,
+                Err(problem) => return Ok(Received::failed(problem, Lack::Unsent)),
+            };
+            let over = Over { client, token_client: &token_client, slot: &tokens.slot(key) };
+            exchange_with_token(over, call, prepared, keep).await?
         }
         Some(Auth::Aws(credentials)) => {
             let received = send(client, call, signed(call, prepared)?, keep).await;
@@ -73,16 +87,22 @@ pub(super) async fn exchange(
     Ok(masked(received, prepared.secrets()))
 }
 
+/// What a call with a token is made over.
+struct Over<'a> {
+    client: &'a Client,
+    token_client: &'a Client,
+    slot: &'a TokenSlot,
+}
+
 async fn exchange_with_token(
-    client: &Client,
-    slot: &TokenSlot,
+    Over { client, token_client, slot }: Over<'_>,
     call: &Call,
     prepared: &PreparedRequest,
     keep: Keep,
 ) -> Result<Received, String> {
     // What is wrong with the request is found before a token is asked for.
     let request = signed(call, prepared)?;
-    let token = match slot.token(client).await {
+    let token = match slot.token(token_client).await {
         Ok(token) => token,
         Err(problem) => return Ok(no_token(&problem)),
     };
@@ -92,7 +112,7 @@ async fn exchange_with_token(
     if !is_refused || token.is_new {
         return Ok(masked(received, [token.text.reveal()]));
     }
-    let token = match slot.replace(&token, client).await {
+    let token = match slot.replace(&token, token_client).await {
         Ok(token) => token,
         Err(problem) => return Ok(no_token(&problem)),
     };

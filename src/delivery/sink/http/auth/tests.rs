@@ -10,7 +10,7 @@ use super::*;
 use crate::delivery::Delivery;
 use crate::delivery::sink::http::tests::prepare;
 use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
-use crate::rules::{BodyCompression, ClientStyle, OAuth2, QueryKey, Rule, RuleSet};
+use crate::rules::{BodyCompression, ClientStyle, OAuth2, ProxyChoice, QueryKey, Rule, RuleSet};
 use crate::template::Secret;
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path
@@ -53,7 +53,9 @@ pub(super) fn over() -> Over {
 }
 
 pub(super) async fn send(Over { client, tokens }: &Over, delivery: &Delivery) -> Result<Received, String> {
-    exchange(client, tokens, delivery.call(), &prepare(delivery).unwrap(), Keep::NOTHING).await
+    let (proxy, token_proxy) = (&ProxyChoice::AsSet, &ProxyChoice::AsSet);
+    let sending = Sending { call: delivery.call(), proxy, token_proxy };
+    exchange(client, tokens, sending, &prepare(delivery).unwrap(), Keep::NOTHING).await
 }
 
 async fn answered(over: &Over, delivery: &Delivery) -> String {

@@ -6,10 +6,17 @@
 
 use super::super::egress;
 use super::CONNECT_TIMEOUT;
+use super::proxy_error::proxy_text;
 use super::tls_error::{alert_text, tls_text};
 
 /// What went wrong, in words that hold neither URL nor values.
-pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
+pub(super) fn plain_text(error: &reqwest::Error, answering: bool, is_proxied: bool) -> String {
+    let of_proxy = if is_proxied { proxy_text(error) } else { None };
+    of_proxy.unwrap_or_else(|| direct_text(error, answering, "url"))
+}
+
+/// The same without a proxy in between. `key` is the one that names the host which was connected to.
+pub(super) fn direct_text(error: &reqwest::Error, answering: bool, key: &str) -> String {
     let error_scheme = error.url().map_or("", |url| url.scheme());
     for cause in causes(error) {
         if let Some(error) = cause.downcast_ref::<std::io::Error>() {
@@ -38,7 +45,7 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
         return format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
     }
     if error.is_dns() {
-        return format!("the host name cannot be resolved: {}", dns_text(&cause_text(error)));
+        return unknown_name(&cause_text(error), key);
     }
     let what = match (error.is_connect(), answering) {
         (true, _) => "no connection",
@@ -48,12 +55,18 @@ pub(super) fn plain_text(error: &reqwest::Error, answering: bool) -> String {
     format!("{what}: {}", cause_text(error))
 }
 
+/// A name without an address, by what the resolver says; `key` names it in a rule.
+pub(super) fn unknown_name(words: &str, key: &str) -> String {
+    format!("the host name cannot be resolved: {}", dns_text(words, key))
+}
+
 /// The words are those of the C library, of which there is more than one.
-pub(super) fn dns_text(words: &str) -> String {
+pub(super) fn dns_text(words: &str, key: &str) -> String {
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if has(&["Name or service not known", "Name does not resolve", "No address associated", "nodename nor servname"]) {
-        "no name server knows it: is the host in `url` right, and does this machine (or container) see your own names?"
-            .to_owned()
+        format!(
+            "no name server knows it: is the host in `{key}` right, and does this machine (or container) see your own names?"
+        )
     } else if has(&["Temporary failure", "Try again"]) {
         "this machine's name server does not answer: see to its DNS settings and network".to_owned()
     } else {
@@ -147,6 +160,6 @@ pub(super) fn cause_text(error: &reqwest::Error) -> String {
     causes(error).last().map_or_else(|| "the request could not be sent".to_owned(), ToString::to_string)
 }
 
-fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
+pub(super) fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn std::error::Error + 'static)> {
     std::iter::successors(std::error::Error::source(error), |cause| cause.source())
 }

@@ -35,8 +35,9 @@ impl Client {
         bytes_max: usize,
     ) -> Result<Fetched, String> {
         let exchange = async {
-            let mut response = self.http(egress).execute(request).await.map_err(|error| plain_text(&error, false))?;
-            let body = read_body(&mut response, bytes_max).await.map_err(|error| plain_text(&error, true))?;
+            let mut response = self.execute(request, egress).await.map_err(|(_, problem)| problem)?;
+            let broken = |error| plain_text(&error, true, self.proxy.is_some());
+            let body = read_body(&mut response, bytes_max).await.map_err(broken)?;
             if let Some(problem) = body.problem {
                 return Err(format!("the answer can't be read: {problem}"));
             } else if body.is_cut {

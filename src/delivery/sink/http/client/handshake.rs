@@ -81,7 +81,7 @@ impl Destination {
         let unresolved = |words: &str| format!("the host name cannot be resolved: {words}");
         let found = match tokio::time::timeout(LOOK_UP_TIMEOUT, egress::look_up(name)).await {
             Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(unresolved(&dns_text(&error.to_string()))),
+            Ok(Err(error)) => return Err(unresolved(&dns_text(&error.to_string(), "url"))),
             Err(_) => return Err(unresolved("this machine's name server does not answer in time")),
         };
         let allowed = egress::allowed(found, self.egress).map_err(|refused| refused.to_string())?;

@@ -6,6 +6,7 @@ use tokio::net::TcpListener;
 
 mod aging;
 mod packed;
+mod proxied;
 
 use super::*;
 use crate::delivery::answer;

@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::*;
 use crate::delivery::testing::Dns;
-use crate::rules::Verification;
+use crate::rules::{ProxyChoice, TargetTls, Verification};
 
 const URL: &str = "http://api.example.com/";
 
@@ -78,7 +78,7 @@ async fn steady_traffic_follows_a_name_to_its_new_address() {
         let [old, new] = [Api::start(|_| Reply::Status(200)).await, Api::start(|_| Reply::Status(200)).await];
         let dns = dns(old.address);
         let client = Client::scripted(dns.clone(), SHORT);
-        let client = if has_tls { client.with_tls(&tls).unwrap() } else { client };
+        let client = if has_tls { client.on_route(Some(&tls), &ProxyChoice::AsSet).unwrap() } else { client };
         call_until(&client, egress, || !old.seen().is_empty()).await;
         dns.move_to(new.address);
         call_until(&client, egress, || !new.seen().is_empty()).await;

@@ -52,6 +52,8 @@ pub mod delivery;
 
 pub mod outcome;
 
+pub mod fixtures;
+
 pub mod pipeline;
 
 pub mod store;

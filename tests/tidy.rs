@@ -42,9 +42,10 @@ const STAGES: &[(&str, &[&str])] = &[
     ("write_back", &["source"]),
     ("delivery", &["rules", "write_back"]),
     ("outcome", &["rules", "delivery", "store"]),
+    ("fixtures", &["source", "rules", "delivery", "outcome"]),
     ("pipeline", &["source", "rules", "delivery", "outcome", "store"]),
     ("admin", &["rules", "store", "delivery", "pipeline"]),
-    ("cli", &["source", "rules", "write_back", "store", "delivery", "outcome", "pipeline", "admin"]),
+    ("cli", &["source", "rules", "write_back", "store", "delivery", "outcome", "fixtures", "pipeline", "admin"]),
     // For fuzzers: whatever takes bytes from outside.
     ("fuzzing", &["source", "rules", "delivery"]),
 ];

@@ -57,7 +57,7 @@ pub(super) async fn run(args: InitArgs, file: &File) -> anyhow::Result<CommandVe
         false => choice::named(&args.tables, &known)?,
         true => choice::asked(&known)?,
     };
-    let tables = source::describe_tables(&settings, &chosen).await?;
+    let tables = source::list_tables(&settings, &chosen).await?;
     let url = args.url.as_deref();
     let rules: Vec<NewFile> = texts::rules(&tables, url, &settings.address())?
         .into_iter()

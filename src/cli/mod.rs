@@ -30,6 +30,7 @@ mod source_watch;
 mod status;
 mod store;
 mod tail;
+mod test;
 
 use anyhow::anyhow;
 use clap::{Parser, Subcommand};
@@ -64,6 +65,7 @@ Examples:
   rowhook check --mysql mysql://rowhook:secret@db:3306 --rules rules
   rowhook run --mysql mysql://rowhook:secret@db:3306 --rules rules --data data
   rowhook tail --mysql mysql://rowhook:secret@db:3306 --rules rules
+  rowhook test
   rowhook status
   rowhook dead-letters list
   rowhook dead-letters replay --rule order-paid
@@ -100,6 +102,8 @@ enum Command {
     Store(store::StoreCommand),
     /// Show what each rule makes of a change: the request, or the clause that says no; send nothing
     Preview(preview::PreviewArgs),
+    /// Try the fixtures beside the rules: without MySQL, and nothing is sent
+    Test(test::TestArgs),
     /// Print changes as JSON lines while they arrive; send nothing
     Tail(tail::TailArgs),
     /// Print the JSON Schema of rule files, targets files or the settings file, for editors
@@ -151,6 +155,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Preview(args) => preview::run(args, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
             Command::Schema(args) => schema::run(&args),
+            Command::Test(args) => test::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),
         }
     });

@@ -4,7 +4,7 @@
 //! clause says no and why; and the exact request, with secrets masked. Sends nothing, opens no store, and shows itself to the
 //! server under an identity of its own. Row values go to stdout and nowhere else (promise 8).
 
-mod explained;
+pub(super) mod explained;
 mod row;
 mod text;
 

@@ -1,82 +1,152 @@
-//! The tables of a server, for a person who wants to write a rule for one.
+//! Tables in words: columns with their types as the server shows them, to be kept in a file and read again without a server.
 //!
-//! In: [`Settings`]. Out: the names of all tables that the account may see and that are not the server's own, and of some of them
-//! the columns in SQL's words. Opens connections of its own, and changes nothing on the server. What rows need is for `typed`.
+//! In: settings and table patterns. Out: [`DescribedTable`]s; and the kind of a column from its type in words. Changes nothing
+//! on the server.
 
 use std::collections::BTreeMap;
 
 use super::connect::connect;
+use super::connection::Connection;
 use super::error::Error;
-use super::keys::KEY_SQL;
+use super::keys::{KEYS_SQL, key_places};
+use super::schema::{column_type, like};
 use super::settings::Settings;
-use crate::pattern::TablePattern;
+use super::shown::ShownType;
+use crate::column::ColumnKind;
+use crate::pattern::TablePatterns;
 use crate::schema::TableName;
 
-const TABLES_SQL: &str =
-    "SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'BASE TABLE'";
-
-const COLUMNS_SQL: &str = "SELECT COLUMN_NAME, CAST(COLUMN_TYPE AS CHAR), IS_NULLABLE = 'YES' \
-     FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION";
-
-/// A table as a person reads it.
+/// A table as it is now, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedTable {
     pub name: TableName,
+    /// In their order.
     pub columns: Vec<DescribedColumn>,
+    /// Names of columns, in the key's own order.
+    pub primary_key: Vec<String>,
 }
 
-/// A column as a person reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DescribedColumn {
     pub name: String,
-    /// As SQL writes it: `int unsigned`, `enum('new','paid')`.
-    pub sql_type: String,
+    /// `COLUMN_TYPE`: `int unsigned`, `enum('a','b')`, ...
+    pub column_type: String,
     pub is_nullable: bool,
-    /// From 1; none where it is no part of the primary key.
-    pub key_place: Option<u64>,
+    /// What an INSERT that leaves it out writes, where that is a literal or the time of the statement.
+    pub default: Option<DescribedDefault>,
 }
 
-/// The tables that a pattern for all tables means, in the order of their names.
-///
-/// # Errors
-/// What [`Error`] says of connections and logins; [`Error::Privilege`] where the account sees none.
-pub async fn table_names(settings: &Settings) -> Result<Vec<TableName>, Error> {
-    let mut connection = connect(settings).await?;
-    let rows: Vec<(String, String)> =
-        connection.query(TABLES_SQL).await.map_err(|error| Error::of_client(error, &settings.address()))?;
-    let all = TablePattern::parse("*.*").expect("a constant that is a pattern");
-    let mut names: Vec<TableName> = rows
-        .into_iter()
-        .filter(|(schema, table)| all.matches(schema, table))
-        .map(|(schema, table)| TableName::new(&schema, &table))
-        .collect();
-    names.sort_unstable();
-    if names.is_empty() {
-        let account = settings.learned.account().unwrap_or_else(|| format!("'{}'", settings.user));
-        let problem = format!("{account} sees no table at {}, or there is none", settings.address());
-        return Err(Error::Privilege { problem, fix: format!("GRANT SELECT ON SCHEMA.* TO {account}") });
-    }
-    Ok(names)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DescribedDefault {
+    Literal(String),
+    CurrentTimestamp,
 }
 
-/// These tables with their columns.
+const DESCRIBED_SQL: &str = concat!(
+    "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, ",
+    column_type!(),
+    ", c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, c.EXTRA \
+     FROM information_schema.COLUMNS c JOIN information_schema.TABLES t USING (TABLE_SCHEMA, TABLE_NAME) \
+     WHERE t.TABLE_TYPE = 'BASE TABLE' AND c.TABLE_SCHEMA LIKE ? AND c.TABLE_NAME LIKE ? \
+     ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION"
+);
+
+type DescribedRow = (String, String, String, String, bool, Option<String>, String);
+
+/// The tables that fit the patterns, as they are now. Opens a connection of its own.
 ///
 /// # Errors
 /// What [`Error`] says of connections and logins.
-pub async fn describe_tables(settings: &Settings, names: &[TableName]) -> Result<Vec<DescribedTable>, Error> {
-    let mut connection = connect(settings).await?;
-    let mut tables = Vec::new();
-    for name in names {
-        let failed = |error| Error::of_client(error, &settings.address());
-        let meant = || (name.schema.to_string(), name.table.to_string());
-        let key: Vec<(String, u64)> = connection.exec(KEY_SQL, meant()).await.map_err(failed)?;
-        let key: BTreeMap<String, u64> = key.into_iter().collect();
-        let rows: Vec<(String, String, bool)> = connection.exec(COLUMNS_SQL, meant()).await.map_err(failed)?;
-        let column = |(name, sql_type, is_nullable): (String, String, bool)| {
-            let key_place = key.get(&name).copied();
-            DescribedColumn { name, sql_type, is_nullable, key_place }
-        };
-        tables.push(DescribedTable { name: name.clone(), columns: rows.into_iter().map(column).collect() });
+pub async fn described_tables(settings: &Settings, patterns: &TablePatterns) -> Result<Vec<DescribedTable>, Error> {
+    let mut connection: Connection = connect(settings).await?;
+    let failed = |error| Error::of_client(error, &settings.address());
+    let mut tables: BTreeMap<TableName, DescribedTable> = BTreeMap::new();
+    for pattern in &patterns.0 {
+        let meant = like(&pattern.to_string());
+        let rows: Vec<DescribedRow> = connection.exec(DESCRIBED_SQL, meant.clone()).await.map_err(failed)?;
+        let keys = key_places(connection.exec(KEYS_SQL, meant).await.map_err(failed)?);
+        let mut found: BTreeMap<TableName, DescribedTable> = BTreeMap::new();
+        for row in rows.into_iter().filter(|(schema, table, ..)| pattern.matches(schema, table)) {
+            let name = TableName::new(&row.0, &row.1);
+            let table = found.entry(name.clone()).or_insert_with(|| DescribedTable {
+                name,
+                columns: Vec::new(),
+                primary_key: Vec::new(),
+            });
+            table.columns.push(column(row));
+        }
+        for (name, table) in &mut found {
+            let of_table = keys.iter().filter(|((schema, of, _), _)| **schema == *name.schema && **of == *name.table);
+            let mut places: Vec<(u64, &String)> = of_table.map(|((_, _, column), place)| (*place, column)).collect();
+            places.sort_unstable();
+            table.primary_key = places.into_iter().map(|(_, column)| column.clone()).collect();
+        }
+        tables.extend(found);
     }
-    Ok(tables)
+    Ok(tables.into_values().collect())
+}
+
+fn column((_, _, name, column_type, is_nullable, default, extra): DescribedRow) -> DescribedColumn {
+    let is_literal = !extra.contains("DEFAULT_GENERATED");
+    // Those of bytes and bits are shown as SQL.
+    let is_plain = !["bit", "binary", "varbinary"].iter().any(|name| column_type.starts_with(name));
+    let default = default.and_then(|text| match text.to_ascii_lowercase().starts_with("current_timestamp") {
+        true if !is_literal => Some(DescribedDefault::CurrentTimestamp),
+        _ if is_literal && is_plain => Some(DescribedDefault::Literal(text)),
+        _ => None,
+    });
+    DescribedColumn { name, column_type, is_nullable, default }
+}
+
+/// How values of a column with this type in words are logged; None where that is no type.
+pub fn kind_of(column_type: &str) -> Option<ColumnKind> {
+    let end = column_type.find(['(', ' ']).unwrap_or(column_type.len());
+    let (name, rest) = (column_type[..end].to_ascii_lowercase(), &column_type[end..]);
+    let numbers = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')).map_or("", |(numbers, _)| numbers);
+    let mut numbers = numbers.split(',').map(|number| number.trim().parse().ok());
+    let (first, second) = (numbers.next().flatten(), numbers.next().flatten());
+    let shown = ShownType::new(&name, column_type.to_string());
+    let shown = match name.as_str() {
+        "decimal" => ShownType { precision: first.or(Some(10)), scale: second.or(Some(0)), ..shown },
+        "bit" => ShownType { precision: first.or(Some(1)), ..shown },
+        "time" | "datetime" | "timestamp" => ShownType { digits: first, ..shown },
+        "binary" | "varbinary" => ShownType { octets_max: first.or(Some(1)), ..shown },
+        _ => shown,
+    };
+    shown.kind()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::column::charset::Charset;
+
+    #[test]
+    fn a_type_in_words_is_read_as_the_server_shows_it() {
+        let labels = |texts: &[&str]| Some(texts.iter().map(|text| (*text).into()).collect());
+        let text = |charset, pad, octets_max| ColumnKind::Text { length_bytes: 4, charset, pad, octets_max };
+        for (words, expected) in [
+            ("bigint unsigned", Some(ColumnKind::Int { bytes: 8, unsigned: true })),
+            ("int(11)", Some(ColumnKind::Int { bytes: 4, unsigned: false })),
+            ("TINYINT(1)", Some(ColumnKind::Int { bytes: 1, unsigned: false })),
+            ("decimal(10,2)", Some(ColumnKind::Decimal { precision: 10, scale: 2 })),
+            ("decimal(9,0) unsigned", Some(ColumnKind::Decimal { precision: 9, scale: 0 })),
+            ("decimal", Some(ColumnKind::Decimal { precision: 10, scale: 0 })),
+            ("bit(3)", Some(ColumnKind::Bit { bits: 3 })),
+            ("timestamp(6)", Some(ColumnKind::Timestamp { digits: 6 })),
+            ("datetime", Some(ColumnKind::DateTime { digits: 0 })),
+            ("varchar(255)", Some(text(Charset::Utf8, None, None))),
+            ("binary(16)", Some(text(Charset::Binary, Some(16), Some(16)))),
+            (
+                "enum('a)','it''s')",
+                Some(ColumnKind::Enum { bytes: 2, charset: Charset::Utf8, labels: labels(&["a)", "it's"]) }),
+            ),
+            ("json", Some(ColumnKind::Json { length_bytes: 4 })),
+            ("text", Some(text(Charset::Utf8, None, None))),
+            ("strng", None),
+            ("", None),
+        ] {
+            assert_eq!(kind_of(words), expected, "{words}");
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod command_line;
 mod cookbook;
 mod daemon;
 mod dead_letters;
+mod fixtures;
 mod fuzzed;
 mod hostile;
 mod letters;

@@ -16,6 +16,7 @@ mod crash;
 mod daemon;
 mod definitions;
 mod faults;
+mod fixtures;
 mod fuse;
 mod geometry;
 mod gtid_mode;

@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::cli::output;
 use crate::config::{SourceSettings, TlsMode, TlsSettings};
-use crate::source::{DescribedColumn, DescribedTable};
+use crate::source::{ListedColumn, ListedTable};
 
 /// No host has a name that ends in `.example` (RFC 2606), so that nothing is sent before a person has put a URL in its place.
 const PLACEHOLDER: &str = "https://api.example";
@@ -35,11 +35,7 @@ pub(super) const GITIGNORE: &str = "\
 ";
 
 /// The name and the text of each table's rule file.
-pub(super) fn rules(
-    tables: &[DescribedTable],
-    url: Option<&str>,
-    address: &str,
-) -> anyhow::Result<Vec<(String, String)>> {
+pub(super) fn rules(tables: &[ListedTable], url: Option<&str>, address: &str) -> anyhow::Result<Vec<(String, String)>> {
     let (mut files, mut names) = (BTreeSet::new(), BTreeSet::new());
     tables
         .iter()
@@ -70,7 +66,7 @@ fn unique(name: &str, taken: &mut BTreeSet<String>) -> String {
     free
 }
 
-fn rule_text(table: &DescribedTable, rule: &str, url: Option<&str>, address: &str) -> String {
+fn rule_text(table: &ListedTable, rule: &str, url: Option<&str>, address: &str) -> String {
     let name = table.name.to_string();
     let shown = output::clean(&name);
     let columns = described(&table.columns);
@@ -113,10 +109,10 @@ rules:
 }
 
 /// A comment line for each column.
-fn described(columns: &[DescribedColumn]) -> String {
+fn described(columns: &[ListedColumn]) -> String {
     let width = columns.iter().map(|column| output::clean(&column.name).chars().count()).max().unwrap_or(0);
     let is_composite = columns.iter().filter(|column| column.key_place.is_some()).count() > 1;
-    let line = |column: &DescribedColumn| {
+    let line = |column: &ListedColumn| {
         let mut notes = vec![crate::printable::shortened(&output::clean(&column.sql_type), TYPE_CHARACTERS_MAX)];
         notes.extend(column.key_place.map(|place| match is_composite {
             true => format!("primary key, column {place}"),
@@ -128,9 +124,9 @@ fn described(columns: &[DescribedColumn]) -> String {
     columns.iter().map(line).collect()
 }
 
-fn proposed_body(columns: &[DescribedColumn]) -> String {
+fn proposed_body(columns: &[ListedColumn]) -> String {
     let mut text = "      # body:\n".to_string();
-    for DescribedColumn { name, .. } in columns.iter().take(BODY_COLUMNS_MAX) {
+    for ListedColumn { name, .. } in columns.iter().take(BODY_COLUMNS_MAX) {
         let value = match is_word(name) {
             true => format!("{{{{ row.{name} }}}}"),
             false => format!("{{{{ row[{}] }}}}", quoted(name)),
@@ -204,7 +200,7 @@ fn is_password_in_url(given: &SourceSettings) -> bool {
 }
 
 /// What to do now.
-pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &DescribedTable, url: Option<&str>) -> String {
+pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &ListedTable, url: Option<&str>) -> String {
     let mut text = String::new();
     if is_password_in_url(given) {
         text += "\nThe password is not in rowhook.yaml: name a file with it there (mysql_password_file), or set ROWHOOK_MYSQL\n\
@@ -217,7 +213,7 @@ pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &DescribedTa
     if dir != Path::new(".") {
         text += &format!("  cd {}\n", output::clean(&dir.display().to_string()));
     }
-    let key: Vec<&DescribedColumn> = first.columns.iter().filter(|column| column.key_place.is_some()).collect();
+    let key: Vec<&ListedColumn> = first.columns.iter().filter(|column| column.key_place.is_some()).collect();
     let (preview, of) = match key[..] {
         [key] if is_word(&key.name) => {
             (format!("rowhook preview --table {} --row {}=1", first.name, key.name), "a row")
@@ -238,8 +234,8 @@ mod tests {
     use crate::rules::RuleSet;
     use crate::schema::TableName;
 
-    fn column(name: &str, sql_type: &str, key_place: Option<u64>) -> DescribedColumn {
-        DescribedColumn {
+    fn column(name: &str, sql_type: &str, key_place: Option<u64>) -> ListedColumn {
+        ListedColumn {
             name: name.to_string(),
             sql_type: sql_type.to_string(),
             is_nullable: key_place.is_none(),
@@ -247,11 +243,11 @@ mod tests {
         }
     }
 
-    fn table(name: &str, columns: &[DescribedColumn]) -> DescribedTable {
-        DescribedTable { name: TableName::new("shop", name), columns: columns.to_vec() }
+    fn table(name: &str, columns: &[ListedColumn]) -> ListedTable {
+        ListedTable { name: TableName::new("shop", name), columns: columns.to_vec() }
     }
 
-    fn tables() -> Vec<DescribedTable> {
+    fn tables() -> Vec<ListedTable> {
         vec![
             table("orders", &[column("id", "int", Some(1)), column("status", "enum('new','paid')", None)]),
             table("lines", &[column("order", "int", Some(1)), column("on", "int", Some(2))]),

@@ -1,0 +1,248 @@
+//! How the result of fixtures looks: a line for each, what differs below those that failed, and the counts.
+//!
+//! In: fixtures with their results. Out: text for a terminal or a log, or the same as plain data for JSON. Control characters
+//! of rows are cleaned.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::super::output::{clean, count};
+use super::super::preview::explained::Explained;
+use crate::fixtures::{Fixture, FixtureDifference, FixtureResult};
+use crate::rules::RuleSet;
+
+/// What all fixtures gave.
+#[derive(Debug, Default)]
+pub(super) struct TestReport {
+    pub files: Vec<(PathBuf, Vec<FixtureLine>)>,
+    pub problems: Vec<String>,
+    pub took: Duration,
+    /// Each with its place.
+    without_fixture: Vec<(String, String)>,
+    matched: BTreeSet<String>,
+}
+
+/// One fixture.
+#[derive(Debug)]
+pub(super) struct FixtureLine {
+    pub name: String,
+    pub verdict: FixtureVerdict,
+    /// Why `--update` left it as it is.
+    pub not_updated: Option<String>,
+    line: usize,
+    column: usize,
+    differences: Vec<FixtureDifference>,
+    /// By rule: why it does not match, or makes no call.
+    whys: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FixtureVerdict {
+    Passed,
+    Failed,
+    /// It failed, and its file has other expectations now.
+    Updated,
+}
+
+impl FixtureLine {
+    pub fn of(fixture: &Fixture, result: FixtureResult) -> FixtureLine {
+        let why = |rule: &Arc<_>| {
+            let explained = Explained::of(rule, &fixture.change);
+            Some((explained.rule, explained.why?))
+        };
+        let whys = result.rules_that_differ().filter_map(why).collect();
+        let verdict = if result.passed() { FixtureVerdict::Passed } else { FixtureVerdict::Failed };
+        FixtureLine {
+            name: fixture.name.clone(),
+            verdict,
+            not_updated: None,
+            line: fixture.at.line,
+            column: fixture.at.column,
+            differences: result.differences,
+            whys,
+        }
+    }
+
+    /// The first difference of a rule that says "no match" is followed by the values that decided.
+    fn why(&self, difference: &FixtureDifference) -> Option<&str> {
+        let says_no = difference.part == "result" && difference.actual.starts_with("no match");
+        let why = self.whys.iter().find(|(rule, _)| *rule == difference.rule);
+        why.filter(|_| says_no || difference.part == "none").map(|(_, why)| why.as_str())
+    }
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub(super) struct TestView<'r> {
+    ok: bool,
+    passed: usize,
+    failed: usize,
+    updated: usize,
+    fixtures: Vec<FixtureView<'r>>,
+    /// Of files that can't be read.
+    problems: &'r [String],
+    rules_without_fixture: Vec<&'r str>,
+}
+
+#[derive(Debug, Serialize)]
+struct FixtureView<'r> {
+    file: String,
+    line: usize,
+    name: &'r str,
+    verdict: FixtureVerdict,
+    differences: Vec<DifferenceView<'r>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DifferenceView<'r> {
+    rule: &'r str,
+    step: Option<&'r str>,
+    part: &'r str,
+    expected: &'r str,
+    actual: &'r str,
+    why: Option<&'r str>,
+}
+
+impl TestReport {
+    pub fn note_matches(&mut self, results: &[FixtureResult]) {
+        let matched = results.iter().flat_map(FixtureResult::rules_that_match).map(str::to_owned);
+        self.matched.extend(matched);
+    }
+
+    /// To be called after all fixtures.
+    pub fn note_rules_without_fixture(&mut self, rules: &RuleSet) {
+        let without = rules.rules().iter().filter(|rule| !self.matched.contains(&rule.name));
+        self.without_fixture = without.map(|rule| (rule.name.clone(), rule.path.display().to_string())).collect();
+    }
+
+    pub fn is_good(&self) -> bool {
+        self.problems.is_empty() && self.number(FixtureVerdict::Failed) == 0
+    }
+
+    fn number(&self, verdict: FixtureVerdict) -> usize {
+        self.files.iter().flat_map(|(_, lines)| lines).filter(|line| line.verdict == verdict).count()
+    }
+
+    pub fn view(&self) -> TestView<'_> {
+        let fixtures = self.files.iter().flat_map(|(path, lines)| {
+            lines.iter().map(move |line| FixtureView {
+                file: path.display().to_string(),
+                line: line.line,
+                name: &line.name,
+                verdict: line.verdict,
+                differences: line
+                    .differences
+                    .iter()
+                    .map(|difference| DifferenceView {
+                        rule: &difference.rule,
+                        step: difference.step.as_deref(),
+                        part: &difference.part,
+                        expected: &difference.expected,
+                        actual: &difference.actual,
+                        why: line.why(difference),
+                    })
+                    .collect(),
+            })
+        });
+        TestView {
+            ok: self.is_good(),
+            passed: self.number(FixtureVerdict::Passed),
+            failed: self.number(FixtureVerdict::Failed),
+            updated: self.number(FixtureVerdict::Updated),
+            fixtures: fixtures.collect(),
+            problems: &self.problems,
+            rules_without_fixture: self.without_fixture.iter().map(|(rule, _)| rule.as_str()).collect(),
+        }
+    }
+
+    pub fn text(&self, is_coloured: bool) -> String {
+        let ink = Ink { is_coloured };
+        let mut out = String::new();
+        for (path, lines) in self.files.iter().filter(|(_, lines)| !lines.is_empty()) {
+            out += &format!("{}\n", path.display());
+            for line in lines {
+                out += &fixture_text(&path.display().to_string(), line, ink);
+            }
+        }
+        for problem in &self.problems {
+            out += &format!("{problem}\n");
+        }
+        for (rule, path) in &self.without_fixture {
+            out += &format!("note: no fixture has a change that rule {rule} matches ({path})\n");
+        }
+        out + &self.closing(ink)
+    }
+
+    /// `12 passed, 1 failed in 0.02s`
+    fn closing(&self, ink: Ink) -> String {
+        let of = |verdict, word: &str| match self.number(verdict) {
+            0 => None,
+            number => Some(format!("{number} {word}")),
+        };
+        let problems = self.problems.len() as u64;
+        let parts = [
+            Some(format!("{} passed", self.number(FixtureVerdict::Passed))),
+            of(FixtureVerdict::Failed, "failed"),
+            of(FixtureVerdict::Updated, "updated"),
+            (problems > 0).then(|| count(problems, "problem")),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let colour = if self.is_good() { Colour::Green } else { Colour::Red };
+        format!("{} in {:.2}s\n", ink.paint(colour, &parts.join(", ")), self.took.as_secs_f64())
+    }
+}
+
+fn fixture_text(path: &str, line: &FixtureLine, ink: Ink) -> String {
+    let word = match line.verdict {
+        FixtureVerdict::Passed => ink.paint(Colour::Green, "ok     "),
+        FixtureVerdict::Failed => ink.paint(Colour::Red, "FAILED "),
+        FixtureVerdict::Updated => ink.paint(Colour::Yellow, "updated"),
+    };
+    let mut out = format!("  {word}  {}\n", clean(&line.name));
+    if line.verdict != FixtureVerdict::Failed {
+        return out;
+    }
+    out += &format!("    {path}:{}:{}\n", line.line, line.column);
+    for difference in &line.differences {
+        let FixtureDifference { rule, step, part, expected, actual } = difference;
+        let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
+        out += &format!("    {rule}{step}: {}\n", clean(part));
+        out += &format!("      expected  {}\n", ink.paint(Colour::Green, &clean(expected)));
+        out += &format!("      actual    {}\n", ink.paint(Colour::Red, &clean(actual)));
+        if let Some(why) = line.why(difference) {
+            out += &format!("      why       {}\n", clean(why));
+        }
+    }
+    if let Some(why) = &line.not_updated {
+        out += &format!("    not updated: {}\n", clean(why));
+    }
+    out
+}
+
+/// Whether texts get colours.
+#[derive(Debug, Clone, Copy)]
+struct Ink {
+    is_coloured: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Colour {
+    Red = 31,
+    Green = 32,
+    Yellow = 33,
+}
+
+impl Ink {
+    fn paint(self, colour: Colour, text: &str) -> String {
+        match self.is_coloured {
+            // The codes of ECMA-48, which every terminal knows.
+            true => format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8),
+            false => text.to_owned(),
+        }
+    }
+}

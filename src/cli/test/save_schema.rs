@@ -23,7 +23,7 @@ pub(super) async fn run(directory: &Path, rules: &RuleSet, source: SourceSetting
     settings.first_connect = FirstConnect::FailFast;
     let patterns = rules.patterns();
     let missing = source::named_tables(&settings, &patterns).await?.missing;
-    let tables = source::described_tables(&settings, &patterns).await?;
+    let tables = source::declared_tables(&settings, &patterns).await?;
     let folder = directory.join(FIXTURE_FOLDER);
     let path = folder.join(SCHEMA_FILE);
     let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, schema_text(&tables)));

@@ -1,6 +1,6 @@
 //! Tables in words: columns with their types as the server shows them, to be kept in a file and read again without a server.
 //!
-//! In: settings and table patterns. Out: [`DescribedTable`]s; and the kind of a column from its type in words. Changes nothing
+//! In: settings and table patterns. Out: [`DeclaredTable`]s; and the kind of a column from its type in words. Changes nothing
 //! on the server.
 
 use std::collections::BTreeMap;
@@ -18,31 +18,31 @@ use crate::schema::TableName;
 
 /// A table as it is now, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DescribedTable {
+pub struct DeclaredTable {
     pub name: TableName,
     /// In their order.
-    pub columns: Vec<DescribedColumn>,
+    pub columns: Vec<DeclaredColumn>,
     /// Names of columns, in the key's own order.
     pub primary_key: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DescribedColumn {
+pub struct DeclaredColumn {
     pub name: String,
     /// `COLUMN_TYPE`: `int unsigned`, `enum('a','b')`, ...
     pub column_type: String,
     pub is_nullable: bool,
     /// What an INSERT that leaves it out writes, where that is a literal or the time of the statement.
-    pub default: Option<DescribedDefault>,
+    pub default: Option<DeclaredDefault>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DescribedDefault {
+pub enum DeclaredDefault {
     Literal(String),
     CurrentTimestamp,
 }
 
-const DESCRIBED_SQL: &str = concat!(
+const DECLARED_SQL: &str = concat!(
     "SELECT c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, ",
     column_type!(),
     ", c.IS_NULLABLE = 'YES', c.COLUMN_DEFAULT, c.EXTRA \
@@ -51,24 +51,24 @@ const DESCRIBED_SQL: &str = concat!(
      ORDER BY c.TABLE_SCHEMA, c.TABLE_NAME, c.ORDINAL_POSITION"
 );
 
-type DescribedRow = (String, String, String, String, bool, Option<String>, String);
+type DeclaredRow = (String, String, String, String, bool, Option<String>, String);
 
 /// The tables that fit the patterns, as they are now. Opens a connection of its own.
 ///
 /// # Errors
 /// What [`Error`] says of connections and logins.
-pub async fn described_tables(settings: &Settings, patterns: &TablePatterns) -> Result<Vec<DescribedTable>, Error> {
+pub async fn declared_tables(settings: &Settings, patterns: &TablePatterns) -> Result<Vec<DeclaredTable>, Error> {
     let mut connection: Connection = connect(settings).await?;
     let failed = |error| Error::of_client(error, &settings.address());
-    let mut tables: BTreeMap<TableName, DescribedTable> = BTreeMap::new();
+    let mut tables: BTreeMap<TableName, DeclaredTable> = BTreeMap::new();
     for pattern in &patterns.0 {
         let meant = like(&pattern.to_string());
-        let rows: Vec<DescribedRow> = connection.exec(DESCRIBED_SQL, meant.clone()).await.map_err(failed)?;
+        let rows: Vec<DeclaredRow> = connection.exec(DECLARED_SQL, meant.clone()).await.map_err(failed)?;
         let keys = key_places(connection.exec(KEYS_SQL, meant).await.map_err(failed)?);
-        let mut found: BTreeMap<TableName, DescribedTable> = BTreeMap::new();
+        let mut found: BTreeMap<TableName, DeclaredTable> = BTreeMap::new();
         for row in rows.into_iter().filter(|(schema, table, ..)| pattern.matches(schema, table)) {
             let name = TableName::new(&row.0, &row.1);
-            let table = found.entry(name.clone()).or_insert_with(|| DescribedTable {
+            let table = found.entry(name.clone()).or_insert_with(|| DeclaredTable {
                 name,
                 columns: Vec::new(),
                 primary_key: Vec::new(),
@@ -86,16 +86,16 @@ pub async fn described_tables(settings: &Settings, patterns: &TablePatterns) -> 
     Ok(tables.into_values().collect())
 }
 
-fn column((_, _, name, column_type, is_nullable, default, extra): DescribedRow) -> DescribedColumn {
+fn column((_, _, name, column_type, is_nullable, default, extra): DeclaredRow) -> DeclaredColumn {
     let is_literal = !extra.contains("DEFAULT_GENERATED");
     // Those of bytes and bits are shown as SQL.
     let is_plain = !["bit", "binary", "varbinary"].iter().any(|name| column_type.starts_with(name));
     let default = default.and_then(|text| match text.to_ascii_lowercase().starts_with("current_timestamp") {
-        true if !is_literal => Some(DescribedDefault::CurrentTimestamp),
-        _ if is_literal && is_plain => Some(DescribedDefault::Literal(text)),
+        true if !is_literal => Some(DeclaredDefault::CurrentTimestamp),
+        _ if is_literal && is_plain => Some(DeclaredDefault::Literal(text)),
         _ => None,
     });
-    DescribedColumn { name, column_type, is_nullable, default }
+    DeclaredColumn { name, column_type, is_nullable, default }
 }
 
 /// How values of a column with this type in words are logged; None where that is no type.

@@ -131,6 +131,8 @@ defaults:
 targets:
   https://a.test: {rate: 5/s, in_flight: 5, breaker: {failures: 5, probe: 1s, max_probe: 30s}}
   https://b.test: {breaker: off, proxy: none}
+  https://c.test: {proxy: {env: PROXY}}
+  https://d.test: {proxy: {file: gone.pem}}
 "#,
 ];
 
@@ -140,6 +142,7 @@ const UNKNOWN: &str = "zzz-unknown";
 fn said(text: &str) -> Vec<String> {
     let env = |name: &str| match name {
         "NEW" => Some("whsec_bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3bmV3".to_owned()),
+        "PROXY" => Some("http://proxy.test:3128".to_owned()),
         _ => Some("s3cret".to_owned()),
     };
     let files = [("f.yaml", text), ("rules.yaml", &rule("on: insert"))]

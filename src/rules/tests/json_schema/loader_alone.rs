@@ -38,7 +38,7 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
             "must be between",
             "is longer than `max_delay`",
             "is longer than `max_probe`",
-            "`2..1` is no number of rows",
+            "is a number of rows such as",
             "the offset must be a number of bytes",
         ],
     ),

@@ -1,8 +1,11 @@
-//! The cookbook: each of its folders is a rules directory that the program accepts, with a page that says what it needs.
+//! The cookbook: each of its folders is a rules directory that the program accepts, with fixtures that pass and a page that says what
+//! it needs.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::support::program::Home;
 
@@ -58,6 +61,19 @@ fn every_folder_of_the_cookbook_is_a_rules_directory() {
         let finished = home_with(&secrets_of(&rules)).run(&["check", "--offline", "--rules", path]);
         assert_eq!(finished.code, 0, "{path}: {}{}", finished.stdout, finished.stderr);
         assert!(finished.stdout.contains("all is well"), "{path}: {}", finished.stdout);
+    }
+}
+
+#[test]
+fn every_rule_of_the_cookbook_has_fixtures_and_they_pass_without_its_secrets() {
+    for job in jobs() {
+        let path = job.to_str().expect("a path in UTF-8");
+        let finished = home_with(&BTreeSet::new()).run(&["test", "--json", "--rules", path]);
+        let printed = format!("{path}: {}{}", finished.stdout, finished.stderr);
+        assert_eq!(finished.code, 0, "{printed}");
+        let result: Value = serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {printed}"));
+        assert!(result["passed"].as_u64().is_some_and(|passed| passed > 0), "{printed}");
+        assert_eq!(result["rules_without_fixture"], Value::Array(vec![]), "{printed}");
     }
 }
 

@@ -113,7 +113,11 @@ mod tests {
             ("url", &["token_url", "client_id"], "; write `token_url`"),
             ("url", &call, "; it belongs below `call`, indented further"),
             ("statement", &call, "; it belongs below `sql`, indented further"),
-            ("name", &["table", "tables", "vars", "rules"], "; it belongs below `rules`, in an item that begins with `- `"),
+            (
+                "name",
+                &["table", "tables", "vars", "rules"],
+                "; it belongs below `rules`, in an item that begins with `- `",
+            ),
             ("idempotent", &call, "; known are call, sql, retry, retry_on"),
             ("within", &["size", "bytes"], "; known are size, bytes"),
             ("retires", &["retries", "initial"], "; did you mean `retries`?"),

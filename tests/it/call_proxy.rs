@@ -176,7 +176,7 @@ fn a_proxy_that_cannot_be_used_is_refused_without_its_password() {
     home.write("rules/targets.yaml", "targets:\n  https://api.test: {rate: x, proxi: 'http://me:s3cret@proxy'}\n");
     let check = home.run(&["check", "--offline"]);
     assert!(check.stdout.contains("unknown key `proxi` in a target; did you mean `proxy`?"), "{check:?}");
-    assert!(check.stdout.contains("`x` is no rate") && !check.stdout.contains("s3cret"), "{check:?}");
+    assert!(check.stdout.contains("`rate` is a rate such as") && !check.stdout.contains("s3cret"), "{check:?}");
     home.write("rules/targets.yaml", "targets:\n  https://api.test: {proxy: none}\n");
     let check = home.run(&["check", "--offline", "--proxy", "none"]);
     assert!(check.code == 0 && !check.stdout.contains("proxy"), "{check:?}");

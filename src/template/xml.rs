@@ -24,7 +24,8 @@ pub(super) fn write(value: &Value, out: &mut String) -> Result<(), Error> {
 }
 
 /// Appends the value, so that a parser reads exactly these characters, in the text of an element and between quotes. Line breaks
-/// and tabs, too: parsers change them in attributes, and a carriage return everywhere; those of XML 1.1 the last two.
+/// and tabs, too: parsers change them in attributes, and a carriage return everywhere. The last three are line breaks of XML 1.1 and of
+/// Unicode, which some parsers change.
 pub(super) fn escape(value: &str, out: &mut String) -> Result<(), Error> {
     for c in value.chars() {
         match c {
@@ -38,6 +39,7 @@ pub(super) fn escape(value: &str, out: &mut String) -> Result<(), Error> {
             '\r' => out.push_str("&#13;"),
             '\u{85}' => out.push_str("&#133;"),
             '\u{2028}' => out.push_str("&#8232;"),
+            '\u{2029}' => out.push_str("&#8233;"),
             '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => return Err(Error::NoXmlCharacter),
             c => out.push(c),
         }

@@ -289,7 +289,7 @@ pub enum Error {
     NoSource,
     #[error("no table is named; give one or more of {tables}")]
     NoTable { tables: String },
-    #[error("this repeats earlier calls; confirm with --yes")]
+    #[error("there is no terminal to ask on; confirm with --yes")]
     Unconfirmed,
     #[error("--{name} {value}: {expected}")]
     Invalid { name: &'static str, value: String, expected: String },

@@ -7,6 +7,7 @@
 mod call_settings;
 mod check;
 mod completions;
+mod confirm;
 mod dead_letters;
 mod init;
 mod instance;
@@ -100,13 +101,13 @@ enum Command {
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Store(store::StoreCommand),
-    /// Show what each rule makes of a change: the request, or the clause that says no; send nothing
+    /// Show what each rule makes of a change: the request, or the clause that says no; send nothing unless asked to
     Preview(preview::PreviewArgs),
     /// Try the fixtures beside the rules: without MySQL, and nothing is sent
     Test(test::TestArgs),
     /// Print changes as JSON lines while they arrive; send nothing
     Tail(tail::TailArgs),
-    /// Print the JSON Schema of rule files, targets files or the settings file, for editors
+    /// Print the JSON Schema of rule files, targets files, fixtures or the settings file, for editors
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),

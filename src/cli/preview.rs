@@ -1,13 +1,16 @@
 //! `rowhook preview`: what each rule makes of a change, before anything is sent.
 //!
 //! In: the server, rules, and where in the binlog to look. Out: for each change and each rule of its table whether it matches, or which
-//! clause says no and why; and the exact request, with secrets masked. Sends nothing, opens no store, and shows itself to the
+//! clause says no and why; and the exact request, with secrets masked. Sends nothing without `--send`, opens no store, and shows itself to the
 //! server under an identity of its own. Row values go to stdout and nowhere else (promise 8).
 
+mod event;
 pub(super) mod explained;
 mod row;
+mod send;
 mod text;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
@@ -15,9 +18,9 @@ use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::{CommandVerdict, output, rule_files, signals, source_settings};
+use super::{CommandVerdict, call_settings, output, rule_files, signals, source_settings};
 use crate::change::{Change, json};
-use crate::config::{self, File, RulesArgs, SourceArgs};
+use crate::config::{self, CallArgs, File, RulesArgs, SourceArgs};
 use crate::pattern::TablePatterns;
 use crate::rules::{Rule, RuleSet};
 use crate::source::{self, SourceEvent};
@@ -35,8 +38,9 @@ Examples:
   rowhook preview order-paid --count 1
   rowhook preview order-paid --row id=42 --set status=paid
   rowhook preview order-paid --from binlog.000042:4 --count 1 --curl
+  rowhook preview order-paid --row id=42 --send
 
-Sends nothing and opens no store. For each change and each rule of its table: whether it matches, or which clause says no and the
+Sends nothing without --send, and opens no store. For each change and each rule of its table: whether it matches, or which clause says no and the
 values that decided; and the request as it would be sent, with secrets masked.")]
 pub(super) struct PreviewArgs {
     /// Only these rules; without a name, all
@@ -48,8 +52,15 @@ pub(super) struct PreviewArgs {
     /// Stop after this many changes
     #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..), default_value = "1")]
     count: u64,
-    #[command(flatten)]
-    row: RowArgs,
+    /// The change in this file instead: an event as `tail` prints it
+    #[arg(long, value_name = "FILE", conflicts_with = "count")]
+    event: Option<PathBuf>,
+    /// Send the request of the one rule that matches, once, after asking; with --row or --event
+    #[arg(long, conflicts_with = "json")]
+    send: bool,
+    /// Send without asking
+    #[arg(long, requires = "send")]
+    yes: bool,
     /// Show requests as curl commands
     #[arg(long)]
     curl: bool,
@@ -57,9 +68,13 @@ pub(super) struct PreviewArgs {
     #[arg(long, conflicts_with = "curl")]
     json: bool,
     #[command(flatten)]
+    row: RowArgs,
+    #[command(flatten)]
     rules: RulesArgs,
     #[command(flatten)]
     source: SourceArgs,
+    #[command(flatten)]
+    calls: CallArgs,
 }
 
 pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -67,10 +82,22 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
     let from = source::From::Start(config::parse_start("from", &args.from)?);
     let rules = chosen(&rule_files::load(&args.rules.resolve(file))?, &args.names)?;
     let form = if args.curl { RequestForm::Curl } else { RequestForm::Plain };
-    if args.row.is_given() {
-        let change = Arc::new(args.row.change(&rules, &settings).await?);
+    let proxy = call_settings::proxy(args.calls, file)?;
+    let change = match &args.event {
+        Some(path) => Some(event::change(path, &rules, &settings).await?),
+        None if args.row.is_given() => Some(args.row.change(&rules, &settings).await?),
+        None => None,
+    };
+    if let Some(change) = change {
+        let change = Arc::new(change);
         show(&rules, &change, form, args.json)?;
-        return Ok(CommandVerdict::Done);
+        return match args.send {
+            true => send::send(&rules, &change, proxy, args.yes).await,
+            false => Ok(CommandVerdict::Done),
+        };
+    }
+    if args.send {
+        bail!("--send sends the request of one change: name it with --row or --event");
     }
     let tables = TablePatterns(rules.iter().flat_map(|rule| rule.tables.0.clone()).collect());
 

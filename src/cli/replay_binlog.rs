@@ -4,12 +4,13 @@
 //! process; with `--dry-run` the requests. Repeats earlier calls, so it asks first. The verdict is "problems" if a
 //! delivery became a dead letter.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::confirm::confirm;
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::running_replay::ReportKind;
@@ -64,7 +65,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
     config::parse_start("from", &from)?;
     to.as_deref().map(|to| config::parse_start("to", to)).transpose()?;
     if !dry_run && !yes {
-        confirm(&rule)?;
+        confirm(&format!("This repeats earlier calls of rule {}. Go on?", clean(&rule)))?;
     }
     let data = data.resolve(file);
     let proxy = call_settings::proxy(calls, file)?;
@@ -105,19 +106,6 @@ fn kind(report: BinlogReplayReport) -> ReportKind<BinlogReplayReport, BinlogRepl
         BinlogReplayReport::Failed { message } => ReportKind::Failed(message),
         report => ReportKind::Interim(report),
     }
-}
-
-/// Asks on a terminal; elsewhere no answer is possible.
-fn confirm(rule: &str) -> anyhow::Result<()> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Err(config::Error::Unconfirmed.into());
-    }
-    let mut stderr = io::stderr();
-    write!(stderr, "This repeats earlier calls of rule {}. Go on? [y/N] ", clean(rule))?;
-    stderr.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { anyhow::bail!("nothing was sent") }
 }
 
 fn sums(tally: &BinlogReplayTotals) -> String {

@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use super::{CommandVerdict, output};
 use crate::config::SETTINGS_JSON_SCHEMA;
+use crate::fixtures::FIXTURES_JSON_SCHEMA;
 use crate::rules::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
 
 #[derive(Debug, clap::Args)]
@@ -12,6 +13,7 @@ Examples:
   rowhook schema rules > rules.schema.json
   rowhook schema targets > targets.schema.json
   rowhook schema settings > rowhook.schema.json
+  rowhook schema fixtures > fixtures.schema.json
 
 The first line of a rule file then names its schema, for editors that know YAML:
   # yaml-language-server: $schema=rules.schema.json")]
@@ -29,6 +31,8 @@ enum SchemaFile {
     Targets,
     /// The settings file, rowhook.yaml
     Settings,
+    /// Files with fixtures, for `rowhook test`
+    Fixtures,
 }
 
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<CommandVerdict> {
@@ -36,6 +40,7 @@ pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<CommandVerdict> {
         SchemaFile::Rules => RULES_JSON_SCHEMA,
         SchemaFile::Targets => TARGETS_JSON_SCHEMA,
         SchemaFile::Settings => SETTINGS_JSON_SCHEMA,
+        SchemaFile::Fixtures => FIXTURES_JSON_SCHEMA,
     })?;
     Ok(CommandVerdict::Done)
 }

@@ -1,7 +1,7 @@
 //! A delivery without its sink: the request is made and answers are judged as always, but a script gives the answers.
 //!
 //! In: a delivery, and answers one after another. Out: what it would send, and after each answer whether another attempt
-//! follows, and when, or how the delivery ends. The same code as that of the dispatcher decides. Sends nothing, waits for
+//! follows, and when, or how the delivery ends. The same code as that of the dispatcher decides. Sends nothing unless it is asked to, waits for
 //! nothing; waits are named without their random part. The target counts as available, whatever it answers.
 
 use std::time::Duration;
@@ -9,10 +9,10 @@ use std::time::Duration;
 use super::admission::{AttemptEnd, RetryCounts};
 use super::bundle::Bundle;
 use super::scripted::ScriptedAnswer;
-use super::sink::{Ready, ShownWork};
+use super::sink::{Judged, Ready, ShownWork, Sinks};
 use super::under_way::AttemptsUnderWay;
 use super::{Delivery, Failure, Intent, Outcome};
-use crate::failure::{Attempt, Reason};
+use crate::failure::{Answer, Attempt, Reason};
 use crate::retry::RetryPolicy;
 use crate::saga::ActionResult;
 
@@ -69,7 +69,21 @@ impl Rehearsal {
     /// # Errors
     /// A line for people when such an answer is none to what was sent.
     pub fn answer(&mut self, scripted: &ScriptedAnswer) -> Result<AfterAnswer, String> {
-        let (answer, mut judged) = self.ready.rehearse(scripted, self.under_way.bundle.one())?;
+        let (answer, judged) = self.ready.rehearse(scripted, self.under_way.bundle.one())?;
+        Ok(self.after(answer, judged))
+    }
+
+    /// Makes the next attempt for real, marked as one that tries a rule: `Rowhook-Preview: 1`.
+    ///
+    /// # Errors
+    /// A line for people when it can't be sent at all.
+    pub async fn send(&mut self, sinks: &Sinks) -> Result<(Answer, AfterAnswer), String> {
+        self.ready.mark_as_preview();
+        let (answer, judged) = self.ready.attempt(sinks, self.under_way.bundle.one(), 1).await?;
+        Ok((answer.clone(), self.after(answer, judged)))
+    }
+
+    fn after(&mut self, answer: Answer, mut judged: Judged) -> AfterAnswer {
         let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, false);
         let (retry_after, results) = (judged.retry_after, judged.results.take());
         let attempt = Attempt { started_at_us: 0, duration_us: 0, answer };
@@ -78,13 +92,13 @@ impl Rehearsal {
             // The only delivery of its call.
             outcome = self.under_way.conclude_items(&results).into_iter().next().flatten();
         }
-        Ok(match outcome {
+        match outcome {
             Some(outcome) => {
                 let acted = self.under_way.acted(&outcome);
                 AfterAnswer::Over(RehearsalEnd { outcome, acted })
             }
             None => AfterAnswer::Again { wait: self.under_way.next_wait(counts, retry_after) },
-        })
+        }
     }
 }
 

@@ -91,6 +91,13 @@ impl Ready {
         Ok(ready)
     }
 
+    /// Says to an API that the call only tries a rule.
+    pub fn mark_as_preview(&mut self) {
+        if let Ready::Http(ready) = self {
+            ready.mark_as_preview();
+        }
+    }
+
     /// Instead of an attempt: the answer of a script, and its meaning.
     ///
     /// # Errors

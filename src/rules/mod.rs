@@ -59,4 +59,4 @@ pub use tls::{TargetTls, Verification};
 pub use yaml::{FileWords, Key, Node, NodeKind, read as read_yaml};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

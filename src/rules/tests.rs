@@ -2,7 +2,7 @@
 
 mod attacks;
 mod doubts;
-pub(super) mod json_schema;
+pub(crate) mod json_schema;
 mod matching;
 mod mistakes;
 mod reading;

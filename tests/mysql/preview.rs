@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::support::mysql::MysqlServer;
 use crate::support::program::{Home, Program};
+use crate::support::receiver::{Answer, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -207,4 +208,81 @@ async fn what_names_no_row_is_an_error_that_says_why() {
         assert_ne!(code, 0, "{arguments:?}: {printed}");
         assert!(printed.contains(expected), "{arguments:?}: {expected} is not in\n{printed}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_in_a_file_is_shown_as_if_it_had_happened() {
+    let server = MysqlServer::shared();
+    let (_, home) = shop(server).await;
+    let event = |text: &str| {
+        home.write("change.json", text);
+        let path = home.path("change.json");
+        home.run(&["preview", "--mysql", &server.root_url(), "--event", path.to_str().expect("a path")])
+    };
+    let update = event(
+        r#"{"op": "update", "before": {"status": "new"}, "after": {"id": 7, "status": "paid", "total": "100.50", "note": null}}"#,
+    );
+    assert_eq!(update.code, 0, "{update:?}");
+    for expected in ["{\"id\":7}", "order-paid  matches", "    status=paid&total=100.50", "order-old   matches"] {
+        assert!(update.stdout.contains(expected), "{expected} is not in\n{}", update.stdout);
+    }
+    for (text, expected) in [
+        ("[]", "no JSON object"),
+        (r#"{"op": "udpate", "after": {}}"#, "`op` is insert, update or delete"),
+        (r#"{"op": "insert", "before": {}}"#, "it has no `after`"),
+        (r#"{"op": "insert", "after": {"idd": 1}}"#, "has no column `idd`; did you mean `id`?"),
+        (r#"{"op": "insert", "after": {"total": [1]}}"#, "column total takes a single value"),
+        (r#"{"op": "insert", "after": {"total": 1.234}}"#, "column total takes a number with up to 8 digits before"),
+    ] {
+        let finished = event(text);
+        assert!(finished.code != 0 && finished.stderr.contains(expected), "{text}: {finished:?}");
+        assert!(finished.stderr.contains("--event") && finished.stderr.lines().count() == 1, "{text}: {finished:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_request_is_sent_for_real_and_marked() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    server.query(&format!("CREATE TABLE {database}.orders (id INT PRIMARY KEY)")).await;
+    server.query(&format!("INSERT INTO {database}.orders VALUES (1), (2), (3)")).await;
+    let receiver = Receiver::start(|request| match &*request.path {
+        "/orders/1" => Answer::ok(),
+        "/orders/2" => Answer::status(503),
+        _ => Answer::status(400),
+    });
+    let rules = format!(
+        "table: {database}.orders\nrules:\n  - name: first\n    on: insert\n    call: {{url: '{}/{{{{ row.id }}}}'}}\n  - name: second\n    on: \
+         delete\n    call: {{url: '{0}/{{{{ row.id }}}}'}}\n  - name: third\n    on: delete\n    call: {{url: '{0}'}}\n",
+        receiver.url("/orders")
+    );
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", &rules);
+    let send =
+        |arguments: &[&str]| home.run(&[&["preview", "--mysql", &server.root_url(), "--send"], arguments].concat());
+    for (id, code, expected) in [
+        ("id=1", 0, "sent for rule first: answered 200: delivered"),
+        ("id=2", 1, "sent for rule first: answered 503: another attempt would follow after 500ms"),
+        ("id=3", 1, "sent for rule first: answered 400: it would become a dead letter (refused)"),
+    ] {
+        let finished = send(&["--row", id, "--yes"]);
+        assert_eq!(finished.code, code, "{finished:?}");
+        assert!(finished.stdout.contains(expected), "{finished:?}");
+    }
+    let sent = receiver.received();
+    assert_eq!(sent.len(), 3, "each once");
+    let keys: std::collections::BTreeSet<_> = sent.iter().map(|request| request.key.clone().expect("an id")).collect();
+    assert_eq!(keys.len(), 3, "each with an id of its own");
+    assert!(sent.iter().all(|request| request.headers["rowhook-preview"] == "1"));
+
+    for (arguments, expected) in [
+        (&["--row", "id=1"][..], "there is no terminal to ask on; confirm with --yes"),
+        (&["--row", "id=1", "--delete", "--yes"], "several rules match; name one of second, third"),
+        (&["second", "--row", "id=1", "--yes"], "no rule matches"),
+        (&["--yes"], "name it with --row or --event"),
+    ] {
+        let finished = send(arguments);
+        assert!(finished.code != 0 && finished.stderr.contains(expected), "{arguments:?}: {finished:?}");
+    }
+    assert_eq!(receiver.count(), 3, "nothing more was sent");
+    assert!(!home.path("data").exists(), "no store was touched");
 }

@@ -122,6 +122,11 @@ impl Explained {
 
 /// What the first call of a delivery would send: a request or a statement.
 fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownWork, String> {
+    Ok(delivery_of(rule, change).preview()?.work())
+}
+
+/// The delivery of a change that the rule matches; of a saga, its first step.
+pub(super) fn delivery_of(rule: &Arc<Rule>, change: &Arc<Change>) -> Delivery {
     let saga_action = rule.saga.as_ref().and_then(|saga| {
         let mut log = saga.definition.begin();
         match saga.definition.next(&mut log) {
@@ -129,7 +134,7 @@ fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownWork, String> {
             NextAction::End(_) => None,
         }
     });
-    let delivery = Delivery {
+    Delivery {
         id: change.delivery_id(&rule.name),
         rule: Arc::clone(rule),
         change: Arc::clone(change),
@@ -137,8 +142,7 @@ fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownWork, String> {
         predetermined: None,
         saga_action,
         more: None,
-    };
-    Ok(delivery.preview()?.work())
+    }
 }
 
 fn why_not(rule: &Rule, change: &Arc<Change>, clause: Clause) -> String {

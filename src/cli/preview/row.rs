@@ -24,7 +24,7 @@ const NULL: &str = "NULL";
 #[command(next_help_heading = "A stored row instead of the binlog")]
 pub(super) struct RowArgs {
     /// The row in which these columns have these values, as an insert; may be given several times
-    #[arg(long, value_name = "COLUMN=VALUE", num_args = 1.., conflicts_with = "count", value_parser = Pair::parse)]
+    #[arg(long, value_name = "COLUMN=VALUE", num_args = 1.., conflicts_with_all = ["count", "event"], value_parser = Pair::parse)]
     row: Vec<Pair>,
     /// The table of the row, where the rules are for several [default: that of the rules]
     #[arg(long, value_name = "TABLE", requires = "row", value_parser = TablePattern::parse)]
@@ -59,7 +59,7 @@ impl RowArgs {
 
     /// The change of the row that is named.
     pub async fn change(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<Change> {
-        let typed = self.typed_table(rules, settings).await?;
+        let typed = typed_table(self.table.as_ref(), rules, settings).await?;
         let named_by = columns(&typed, "--row", &self.row)?;
         let named_by: Vec<_> = named_by.into_iter().map(|(_, name, value)| (name, value.to_owned())).collect();
         let stored = source::stored_row(settings, &typed, &named_by).await?;
@@ -79,22 +79,27 @@ impl RowArgs {
         };
         Ok(Change { op, table: Arc::new(typed.table), before, after, transaction: Arc::new(transaction()), ordinal: 1 })
     }
+}
 
-    async fn typed_table(&self, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<TypedTable> {
-        let mut patterns: Vec<TablePattern> = Vec::new();
-        for pattern in rules.iter().filter(|_| self.table.is_none()).flat_map(|rule| &rule.tables.0) {
-            if !patterns.contains(pattern) {
-                patterns.push(pattern.clone());
-            }
+/// The table of this name, or else that of the rules.
+pub(super) async fn typed_table(
+    named: Option<&TablePattern>,
+    rules: &[Arc<Rule>],
+    settings: &Settings,
+) -> anyhow::Result<TypedTable> {
+    let mut patterns: Vec<TablePattern> = Vec::new();
+    for pattern in rules.iter().filter(|_| named.is_none()).flat_map(|rule| &rule.tables.0) {
+        if !patterns.contains(pattern) {
+            patterns.push(pattern.clone());
         }
-        patterns.extend(self.table.clone());
-        let mut named = source::named_tables(settings, &TablePatterns(patterns)).await?;
-        match (named.found.pop(), named.found.is_empty(), named.missing.pop()) {
-            (Some(table), true, _) => Ok(table),
-            (Some(_), false, _) => bail!("the rules are for several tables; say which with --table, or name a rule"),
-            (None, _, Some(MissingTable { what, fix, .. })) => bail!("{what}; fix: {fix}"),
-            (None, _, None) => bail!("no rules are there; say which table with --table"),
-        }
+    }
+    patterns.extend(named.cloned());
+    let mut tables = source::named_tables(settings, &TablePatterns(patterns)).await?;
+    match (tables.found.pop(), tables.found.is_empty(), tables.missing.pop()) {
+        (Some(table), true, _) => Ok(table),
+        (Some(_), false, _) => bail!("the rules are for several tables; say which with --table, or name a rule"),
+        (None, _, Some(MissingTable { what, fix, .. })) => bail!("{what}; fix: {fix}"),
+        (None, _, None) => bail!("no rules are there; say which table with --table"),
     }
 }
 
@@ -112,7 +117,7 @@ fn columns<'p>(typed: &TypedTable, option: &str, pairs: &'p [Pair]) -> anyhow::R
 }
 
 /// The place of a column and its name as the table has it.
-fn column(typed: &TypedTable, name: &str) -> anyhow::Result<(usize, Box<str>)> {
+pub(super) fn column(typed: &TypedTable, name: &str) -> anyhow::Result<(usize, Box<str>)> {
     let names = || typed.table.columns.iter().map(|name| &**name);
     let index = typed.table.column(name);
     index.map(|index| (index, typed.table.columns[index].clone())).ok_or_else(|| {
@@ -121,11 +126,11 @@ fn column(typed: &TypedTable, name: &str) -> anyhow::Result<(usize, Box<str>)> {
     })
 }
 
-/// One that no server has written.
-fn transaction() -> Transaction {
+/// One that no server has written: what is made of it has ids of its own each time.
+pub(super) fn transaction() -> Transaction {
     let now = now_us();
     Transaction {
-        server_uuid: Uuid::nil(),
+        server_uuid: Uuid::new_v4(),
         gtid: None,
         file: "".into(),
         offset: 0,

@@ -26,7 +26,7 @@ pub use prepared::ShownRequest;
 use self::answer_meaning::{AnswerMeaning, Refusal};
 use self::auth::{Sending, Tokens};
 use self::client::{Keep, Received, Text};
-use self::prepared::PreparedRequest;
+use self::prepared::{Header, PreparedRequest};
 use self::results::RESULTS_BYTES_MAX;
 use super::Judged;
 use crate::delivery::Delivery;
@@ -55,6 +55,11 @@ pub(in crate::delivery) struct HttpReady {
 impl HttpReady {
     pub(super) fn shown(&self) -> ShownRequest {
         self.request.shown()
+    }
+
+    pub(super) fn mark_as_preview(&mut self) {
+        let header = Header { name: "Rowhook-Preview".into(), value: "1".to_owned(), is_secret: false };
+        self.request.headers.push(header);
     }
 }
 

@@ -72,7 +72,7 @@ pub(in crate::rules) fn assert_schema_agrees<T>(text: &str, loaded: &Result<T, D
 }
 
 /// A file as an editor gives it to a schema. None: an editor refuses it as YAML.
-fn read(text: &str) -> Option<Json> {
+pub(crate) fn read(text: &str) -> Option<Json> {
     let mut problems = Vec::new();
     yaml::read(Path::new("f.yaml"), text, yaml::RULE_FILES, &mut problems)
         .filter(|_| problems.is_empty())

@@ -21,8 +21,8 @@ pub(super) const VARS: &str = "vars";
 /// One value; what is longer is no setting.
 const VALUE_BYTES_MAX: usize = 4 * 1024;
 
-/// Keys below which the names of members are those of an API.
-pub(super) const KEYS_OF_CONTENT: [&str; 5] = ["headers", "body", "form", "multipart", "params"];
+/// Keys below which the names of members are those of an API, or mean nothing here.
+pub(super) const KEYS_OF_CONTENT: [&str; 6] = ["headers", "body", "form", "multipart", "params", "hmac"];
 
 /// A value of `vars`.
 struct Var {
@@ -231,6 +231,14 @@ mod tests {
             assert_eq!(put, expected, "{written}");
             assert_eq!((at.line, at.column), (2, column_written), "{written}");
         }
+    }
+
+    #[test]
+    fn a_text_that_is_signed_has_the_value_as_it_is() {
+        let sign = "sign: {hmac: {secret: a, text: '{{ vars.v }}.{{ body }}', headers: {X-S: '{{ vars.v }}={{ signature }}'}}}";
+        let text =
+            format!("table: a.b\nvars: {{v: v1}}\nrules:\n  - name: r\n    call: {{url: http://a.test/, {sign}}}\n");
+        load(&text).unwrap_or_else(|problems| panic!("{problems}"));
     }
 
     #[test]

@@ -41,10 +41,11 @@ pub fn read(
                 .ok_or_else(|| format!("result {} of the answer has no status at `{pointer}`", index + 1))?;
             Ok(judge(&classify, status, item))
         }
-        ItemVerdict::Error(pointer) => Ok(match has_error(item, pointer) {
-            false => ItemResult { verdict: Verdict::Done { status }, answer: plain(status) },
-            true => ItemResult { verdict: Verdict::GiveUp, answer: shown(status, item) },
-        }),
+        ItemVerdict::Error(pointer) => match has_error(item, pointer) {
+            Some(false) => Ok(ItemResult { verdict: Verdict::Done { status }, answer: plain(status) }),
+            Some(true) => Ok(ItemResult { verdict: Verdict::GiveUp, answer: shown(status, item) }),
+            None => Err(format!("result {} of the answer is none that can have an error at `{pointer}`", index + 1)),
+        },
     };
     items.iter().enumerate().map(read).collect()
 }
@@ -80,14 +81,29 @@ fn item_status(item: &Value, pointer: &str) -> Option<u16> {
     status.filter(|status| (100..=999).contains(status))
 }
 
-fn has_error(item: &Value, pointer: &str) -> bool {
-    match at(item, pointer) {
-        None | Some(Value::Null | Value::Bool(false)) => false,
-        Some(Value::String(text)) => !text.is_empty(),
-        Some(Value::Array(items)) => !items.is_empty(),
-        Some(Value::Object(members)) => !members.is_empty(),
-        Some(Value::Bool(true) | Value::Number(_)) => true,
+/// Whether the item has an error there. None: it is no such item, so that the lack of an error says nothing.
+fn has_error(item: &Value, pointer: &str) -> Option<bool> {
+    let mut value = item;
+    for (depth, token) in pointer.split('/').skip(1).enumerate() {
+        let next = match value {
+            Value::Object(members) if token == "*" => Some(members.values().next().filter(|_| members.len() == 1)?),
+            Value::Object(members) => members.get(&token.replace("~1", "/").replace("~0", "~")),
+            Value::Array(items) => items.get(token.parse::<usize>().ok()?),
+            Value::Null | Value::Bool(false) if depth > 0 => None,
+            _ => return None,
+        };
+        match next {
+            Some(next) => value = next,
+            None => return Some(false),
+        }
     }
+    Some(match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(members) => !members.is_empty(),
+        Value::Bool(true) | Value::Number(_) => true,
+    })
 }
 
 fn plain(status: u16) -> Answer {
@@ -140,6 +156,35 @@ mod tests {
             read.iter().map(|item| item.verdict).collect::<Vec<_>>(),
             [Verdict::Done { status: 201 }, Verdict::GiveUp,]
         );
+    }
+
+    #[test]
+    fn an_item_that_can_have_no_error_is_not_understood() {
+        for (pointer, item, expected) in [
+            ("/error", "{}", Some(false)),
+            ("/error", r#"{"error": "x"}"#, Some(true)),
+            ("/error", r#"{"error": ""}"#, Some(false)),
+            ("/error/reason", r#"{"error": null}"#, Some(false)),
+            ("/error/reason", r#"{"error": {"reason": "x"}}"#, Some(true)),
+            ("/*/error", r#"{"index": {"_id": 1}}"#, Some(false)),
+            ("/*/error", r#"{"index": {"error": {"type": "x"}}}"#, Some(true)),
+            // None of these is a result.
+            ("/error", "null", None),
+            ("/error", r#""failed""#, None),
+            ("/error", "[1]", None),
+            ("/error", "7", None),
+            ("/error/reason", r#"{"error": "x"}"#, None),
+            ("/*/error", "{}", None),
+            ("/*/error", r#"{"index": {"error": "x"}, "took": 1}"#, None),
+            ("/*/error", r#"{"index": "x"}"#, None),
+            ("/*/error", r#"{"index": [{"error": "x"}]}"#, None),
+        ] {
+            let item: Value = serde_json::from_str(item).expect("JSON");
+            assert_eq!(has_error(&item, pointer), expected, "{pointer} of {item}");
+        }
+        let body = r#"{"results": [{"index": {}}, {"index": {"error": "x"}, "took": 1}]}"#;
+        let said = read_all(ItemVerdict::Error("/*/error".to_owned()), body, 2).expect_err("not understood");
+        assert_eq!(said, "result 2 of the answer is none that can have an error at `/*/error`");
     }
 
     #[test]

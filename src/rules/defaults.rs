@@ -18,8 +18,9 @@ pub(super) const DEFAULTS: &str = "defaults";
 /// Keys of a rule that may have a default.
 const OF_RULE: [&str; 7] = ["retry", "retry_on", "on_dead_letter", "in_flight", "rate", "fuse", "pin_binlog"];
 /// Keys of its calls.
-const OF_CALL: [&str; 4] = ["timeout", "egress", "compress", "success"];
+const OF_CALL: [&str; 4] = ["timeout", "egress", "compress", SUCCESS];
 const CALL: &str = "call";
+const SUCCESS: &str = "success";
 
 /// The defaults of a directory.
 #[derive(Default)]
@@ -66,25 +67,29 @@ impl Defaults {
         let NodeKind::List(rules) = &mut rules.kind else { return };
         for rule in rules {
             let at = rule.at;
-            self.add_to_calls(rule, at);
+            self.add_to_calls(rule, at, false);
             if let NodeKind::Map(members) = &mut rule.kind {
-                add(&self.of_rule, members, at);
+                add(self.of_rule.iter(), members, at);
             }
         }
     }
 
-    /// To the `call` of each step, undo, query and callback.
-    fn add_to_calls(&self, node: &mut Node, rule: FilePlace) {
+    /// To the `call` of each step, undo, query and callback. A query has a default of its own for what is a success: that a call did not
+    /// happen is no failure of the query.
+    fn add_to_calls(&self, node: &mut Node, rule: FilePlace, is_query: bool) {
         match &mut node.kind {
             NodeKind::Scalar { .. } => {}
-            NodeKind::List(items) => items.iter_mut().for_each(|item| self.add_to_calls(item, rule)),
+            NodeKind::List(items) => items.iter_mut().for_each(|item| self.add_to_calls(item, rule, is_query)),
             NodeKind::Map(members) => {
                 for (key, member) in members {
-                    match &mut member.kind {
-                        NodeKind::Map(call) if key.text == CALL => add(&self.of_call, call, rule),
-                        // What is in them has the names of an API.
-                        _ if KEYS_OF_CONTENT.contains(&key.text.as_str()) => {}
-                        _ => self.add_to_calls(member, rule),
+                    if let NodeKind::Map(call) = &mut member.kind
+                        && key.text == CALL
+                    {
+                        add(self.of_call.iter().filter(|(key, _)| !is_query || key.text != SUCCESS), call, rule);
+                    }
+                    // What is below the others has the names of an API.
+                    if !KEYS_OF_CONTENT.contains(&key.text.as_str()) {
+                        self.add_to_calls(member, rule, is_query || key.text == "verify");
                     }
                 }
             }
@@ -122,7 +127,7 @@ fn name_of(rule: &Node) -> &str {
 }
 
 /// Adds the defaults whose keys are not there, as if they were written where the rule begins.
-fn add(defaults: &[(Key, Node)], members: &mut Vec<(Key, Node)>, rule: FilePlace) {
+fn add<'d>(defaults: impl Iterator<Item = &'d (Key, Node)>, members: &mut Vec<(Key, Node)>, rule: FilePlace) {
     for (key, node) in defaults {
         if member(members, &key.text).is_none() {
             members.push((Key { text: key.text.clone(), at: rule }, node.at_one_place(rule)));
@@ -218,6 +223,31 @@ mod tests {
         assert_eq!(timeouts, [Duration::from_secs(3); 3]);
         let body = format!("{:?}", rules.rules()[0].actions[0].call().expect("a call").body);
         assert!(!body.contains("timeout"), "{body}");
+    }
+
+    #[test]
+    fn a_query_has_the_defaults_but_for_its_own_success_and_the_line_of_a_batch_is_no_call() {
+        let verify = "verify: {when: answer.status == 200, call: {url: 'http://a.test/q'}}";
+        let rules = format!(
+            "  - {{name: a, call: {{url: 'http://a.test/', idempotent: false, {verify}}}}}\n  - name: b\n    steps:\n      - {{name: s, call: \
+             {{url: 'http://a.test/'}}, idempotent: false, {verify}}}\n  - name: c\n    batch: {{format: ndjson, line: {{call: {{a: 1}}}}}}\n    call: \
+             {{url: 'http://a.test/'}}\n"
+        );
+        let rules = load("defaults: {call: {timeout: 3s, success: [2xx, 409]}}\n", &rules)
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        for name in ["a", "b"] {
+            let calls = rules.rule(name).expect("a rule").actions.iter().filter_map(|action| action.call());
+            let mut settings: Vec<_> = calls
+                .map(|call| {
+                    (call.settings.timeout, call.settings.success.contains(409), call.settings.success.contains(404))
+                })
+                .collect();
+            let three = Duration::from_secs(3);
+            settings.sort_unstable();
+            assert_eq!(settings, [(three, false, true), (three, true, false)], "{name}");
+        }
+        let line = format!("{:?}", rules.rule("c").expect("a rule").call().item_line);
+        assert!(!line.contains("timeout"), "{line}");
     }
 
     #[test]

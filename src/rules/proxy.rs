@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -59,6 +61,15 @@ impl ProxyServer {
     }
 }
 
+impl ProxyServer {
+    /// What no answer may repeat into what is shown or stored: the password, and the login as the proxy gets it.
+    pub fn credentials(&self) -> Vec<Secret> {
+        let Some((user, password)) = &self.login else { return Vec::new() };
+        let login = format!("{}:{}", user.reveal(), password.reveal());
+        vec![password.clone(), Secret::new(&STANDARD.encode(login))]
+    }
+}
+
 impl fmt::Display for ProxyServer {
     /// Without user and password.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,6 +105,9 @@ mod tests {
         let full = ProxyServer::parse("http://me:s3%40cret@[::1]:8080/").unwrap();
         let (user, password) = full.login().unwrap();
         assert_eq!((user.reveal(), password.reveal()), ("me", "s3@cret"));
+        let credentials = full.credentials();
+        let credentials: Vec<&str> = credentials.iter().map(Secret::reveal).collect();
+        assert_eq!((credentials, plain.credentials().len()), (vec!["s3@cret", "bWU6czNAY3JldA=="], 0));
         assert_eq!((full.url().as_str(), full.to_string()), ("http://[::1]:8080/", "http://[::1]:8080".to_owned()));
         assert!(!format!("{full:?} {full}").contains("s3") && !format!("{full:?}").contains("me"));
         for (text, expected) in [

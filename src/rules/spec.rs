@@ -213,7 +213,7 @@ impl<'n> NodeReader<'_> {
         }
         let fused = get("fuse").or(get("own_writes").filter(|_| settings.own_writes));
         if let (Some(node), OrderBy::None) = (fused, order_by) {
-            self.problem(node.at, "a fuse counts the changes of each ordering key, and `order_by: none` has no keys");
+            self.problem(node.at, "`fuse` counts the changes of each ordering key, and `order_by: none` has no keys");
         }
     }
 

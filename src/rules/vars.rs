@@ -22,7 +22,7 @@ pub(super) const VARS: &str = "vars";
 const VALUE_BYTES_MAX: usize = 4 * 1024;
 
 /// Keys below which the names of members are those of an API, or mean nothing here.
-pub(super) const KEYS_OF_CONTENT: [&str; 6] = ["headers", "body", "form", "multipart", "params", "hmac"];
+pub(super) const KEYS_OF_CONTENT: [&str; 7] = ["headers", "body", "form", "multipart", "line", "params", "hmac"];
 
 /// A value of `vars`.
 struct Var {
@@ -64,9 +64,11 @@ enum Meaning {
 }
 
 impl Meaning {
-    fn of(key: &str) -> Meaning {
+    /// Of the value of `key`, in the map below `parent`.
+    fn of(key: &str, parent: &str) -> Meaning {
         match key {
-            "when" | "wait" => Meaning::Expression,
+            "when" => Meaning::Expression,
+            "wait" if parent == "retry_on" => Meaning::Expression,
             "text" => Meaning::Escaped,
             _ => Meaning::Text,
         }
@@ -81,7 +83,7 @@ pub(super) fn put_in(root: &mut Node, reader: &mut NodeReader) {
     let vars = vars.map_or_else(Vec::new, |(_, node)| read(&node, reader));
     let mut places = Places { vars: &vars, has_vars, used: HashSet::new(), reader };
     for (key, node) in members.iter_mut() {
-        places.node(node, Meaning::of(&key.text), false);
+        places.node(node, Meaning::of(&key.text, ""), false, &key.text);
     }
     let unused: Vec<&Var> = vars.iter().filter(|var| !places.used.contains(&*var.name)).collect();
     for Var { name, at, .. } in unused {
@@ -110,6 +112,8 @@ fn var(key: &Key, value: &Node, reader: &mut NodeReader) -> Option<Var> {
     };
     let problem = if ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)) {
         "a value of `vars` is literal; write the template where the value is used"
+    } else if text.starts_with(['{', '}']) || text.ends_with(['{', '}']) {
+        "a value of `vars` doesn't begin or end with a brace, which could make a template of what stands beside it"
     } else if text.len() > VALUE_BYTES_MAX {
         "a value of `vars` has at most 4096 bytes"
     } else {
@@ -127,15 +131,15 @@ struct Places<'v, 'r, 'a> {
 }
 
 impl<'v> Places<'v, '_, '_> {
-    /// `is_content`: the names of members are those of an API and mean nothing here.
-    fn node(&mut self, node: &mut Node, meaning: Meaning, is_content: bool) {
+    /// What stands below `key`. `is_content`: the names of members are those of an API and mean nothing here.
+    fn node(&mut self, node: &mut Node, meaning: Meaning, is_content: bool, key: &str) {
         match &mut node.kind {
-            NodeKind::List(items) => items.iter_mut().for_each(|item| self.node(item, meaning, is_content)),
+            NodeKind::List(items) => items.iter_mut().for_each(|item| self.node(item, meaning, is_content, key)),
             NodeKind::Map(members) => {
-                for (key, member) in members {
-                    let meaning = if is_content { Meaning::Text } else { Meaning::of(&key.text) };
-                    let is_content = is_content || KEYS_OF_CONTENT.contains(&key.text.as_str());
-                    self.node(member, meaning, is_content);
+                for (own, member) in members {
+                    let meaning = if is_content { Meaning::Text } else { Meaning::of(&own.text, key) };
+                    let is_content = is_content || KEYS_OF_CONTENT.contains(&own.text.as_str());
+                    self.node(member, meaning, is_content, &own.text);
                 }
             }
             NodeKind::Scalar { text, .. } if text.contains(VARS) => self.scalar(node, meaning),
@@ -234,6 +238,16 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_an_api_that_are_spelt_like_ours_mean_nothing() {
+        let rule = "  - name: r\n    batch: {wait: '{{ vars.w }}', format: ndjson, line: {when: vars.w, wait: vars.w}}\n    \
+                    call: {url: http://a.test/, body: {when: vars.w}}\n";
+        let rules = load(&format!("table: a.b\nvars: {{w: 50ms}}\nrules:\n{rule}"))
+            .unwrap_or_else(|problems| panic!("{problems}"));
+        let line = format!("{:?}", rules.rules()[0].call().item_line);
+        assert_eq!(line.matches("\"vars.w\"").count(), 2, "{line}");
+    }
+
+    #[test]
     fn a_text_that_is_signed_has_the_value_as_it_is() {
         let sign = "sign: {hmac: {secret: a, text: '{{ vars.v }}.{{ body }}', headers: {X-S: '{{ vars.v }}={{ signature }}'}}}";
         let text =
@@ -277,6 +291,7 @@ mod tests {
                     20,
                     "did you mean `limit`?",
                 ),
+                (file("vars: {a: '{'}", "row.a == vars.a"), 2, 11, "doesn't begin or end with a brace"),
                 (file("vars: {a: 1}", "row.a == 1"), 2, 8, "no rule reads `vars.a`"),
                 (file("vars: {a: 1}", "vars == vars.a"), 5, 11, "name the value after `vars`"),
                 (file("", "row.a == vars.a"), 5, 20, "the file has no `vars`; write `vars: {a: VALUE}` beside `table`"),

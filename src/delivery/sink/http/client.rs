@@ -44,6 +44,7 @@ use super::recent::Recent;
 use crate::delivery::Error;
 use crate::delivery::answer::Lack;
 use crate::rules::{Egress, Method, ProxyServer, SuccessStatuses};
+use crate::template::Secret;
 use error::{cause_text, is_unsent, plain_text, unknown_name};
 use pool::Pool;
 use proxy_error::NO_LOGIN;
@@ -101,6 +102,11 @@ impl Client {
     /// [`Error::Client`] when TLS cannot be set up.
     pub fn new() -> Result<Client, Error> {
         Client::through(None)
+    }
+
+    /// The login of the proxy that it connects to, in all forms in which an answer may repeat it.
+    pub(super) fn proxy_credentials(&self) -> Vec<Secret> {
+        self.proxy.as_ref().map_or_else(Vec::new, |proxy| proxy.credentials())
     }
 
     /// The same; all calls go through this proxy, unless their target says otherwise.

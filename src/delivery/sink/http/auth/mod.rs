@@ -84,6 +84,7 @@ pub(super) async fn exchange(
         Some(Auth::Fixed(_) | Auth::Query(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
     let received = with_redirect(received, prepared.hides_url);
+    let received = masked(received, client.proxy_credentials().iter().map(Secret::reveal));
     Ok(masked(received, prepared.secrets()))
 }
 

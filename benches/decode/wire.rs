@@ -131,7 +131,7 @@ pub fn rendered(capture: &Capture, rows: &[Arc<Change>], call: &str) -> Pass {
             Body::Template(template) => template.render(&scope, &mut out).expect("renders"),
             Body::Form(form) => form.render(&scope, &mut out).expect("renders"),
             Body::Multipart(parts) => parts.render(&scope, &id.to_string(), &mut out).expect("renders"),
-            Body::Text(text) => out.extend_from_slice(text.render(&scope).expect("renders").as_bytes()),
+            Body::Text(text) => text.append(&scope, &mut out).expect("renders"),
             other => panic!("no body of columns: {other:?}"),
         }
         black_box(&out);

@@ -192,7 +192,9 @@ impl Compiler<'_> {
             BodySpec::Json(node) => self.body(node).map(Body::Template),
             BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
             BodySpec::Multipart(parts) => self.multipart(parts).map(Body::Multipart),
-            BodySpec::Text { template, markup: None } => self.text_by(template, TextTemplate::compile).map(Body::Text),
+            BodySpec::Text { template, markup: None } => {
+                self.text_by(template, TextTemplate::compile_sent).map(Body::Text)
+            }
             BodySpec::Text { template, markup: Some(markup) } => {
                 let compile = |source: &str, env: EnvLookup| TextTemplate::compile_markup(source, *markup, env);
                 self.text_by(template, compile).map(Body::Text)
@@ -309,7 +311,7 @@ impl Compiler<'_> {
         let filename = spec.filename.map(|node| self.text_by(node, TextTemplate::compile));
         let content = match spec.content {
             PartContentSpec::Json(node) => self.content(node, TextTemplate::compile_optional).map(PartContent::Json),
-            PartContentSpec::Value(node) => match self.content(node, TextTemplate::compile_optional) {
+            PartContentSpec::Value(node) => match self.content(node, TextTemplate::compile_bytes) {
                 Some(BodyTemplate::Literal(text)) => Some(PartContent::Literal(text)),
                 Some(BodyTemplate::Text(text)) => Some(PartContent::Value(text)),
                 // It is a scalar; a problem is reported already.
@@ -320,12 +322,7 @@ impl Compiler<'_> {
             Some(filename) => Some(filename?),
             None => None,
         };
-        Some(PartTemplate {
-            name: spec.name.into(),
-            filename,
-            content_type: spec.content_type.map(Into::into),
-            content: content?,
-        })
+        Some(PartTemplate::new(spec.name, filename, spec.content_type, content?))
     }
 
     fn body(&mut self, node: &Node) -> Option<BodyTemplate> {

@@ -165,7 +165,7 @@ fn join(list: &Value, between: Option<&str>) -> EngineOutcome<String> {
     let mut out = String::new();
     for (i, item) in list.try_iter()?.enumerate() {
         out.push_str(if i > 0 { between.unwrap_or_default() } else { "" });
-        output::write_text(&item, &mut out).map_err(Error::into_engine)?;
+        output::write_text(&item, &mut out).and_then(|()| within_limit(out.len())).map_err(Error::into_engine)?;
     }
     Ok(out)
 }

@@ -10,7 +10,7 @@ use url::form_urlencoded::byte_serialize;
 use super::body::BodyTemplate;
 use super::error::Error;
 use super::omit;
-use super::output::{iterate, within_limit, write_cell, write_text};
+use super::output::{TextOut, iterate, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell, plain_value};
 use super::text::{TextPiece, TextTemplate};
 use crate::change::Value as CellValue;
@@ -35,9 +35,21 @@ pub struct FormTemplate {
 
 #[derive(Debug)]
 struct Field {
-    /// With its brackets, not encoded.
-    name: String,
+    /// With its brackets.
+    name: FieldName,
     value: FieldValue,
+}
+
+#[derive(Debug)]
+struct FieldName {
+    plain: String,
+    encoded: String,
+}
+
+impl FieldName {
+    fn new(plain: String) -> FieldName {
+        FieldName { encoded: byte_serialize(plain.as_bytes()).collect(), plain }
+    }
 }
 
 #[derive(Debug)]
@@ -62,7 +74,7 @@ impl FormTemplate {
         let mut form = FormWriter { begin: out.len(), out, lists: self.lists };
         for Field { name, value } in &self.fields {
             match value {
-                FieldValue::Literal(text) => form.pair(name, text)?,
+                FieldValue::Literal(text) => form.pair(name, |out| out.put(text))?,
                 FieldValue::Text(template) => match form.field(name, template, scope) {
                     Err(Error::Omitted) => {}
                     written => written?,
@@ -92,8 +104,12 @@ impl FormTemplate {
 
 fn flatten(name: String, value: BodyTemplate, lists: FormLists, fields: &mut Vec<Field>) {
     match value {
-        BodyTemplate::Literal(text) => fields.push(Field { name, value: FieldValue::Literal(text) }),
-        BodyTemplate::Text(template) => fields.push(Field { name, value: FieldValue::Text(template) }),
+        BodyTemplate::Literal(text) => {
+            fields.push(Field { name: FieldName::new(name), value: FieldValue::Literal(text) });
+        }
+        BodyTemplate::Text(template) => {
+            fields.push(Field { name: FieldName::new(name), value: FieldValue::Text(template) });
+        }
         BodyTemplate::List(items) => {
             for (index, item) in items.into_iter().enumerate() {
                 flatten(element(&name, index, lists), item, lists, fields);
@@ -124,29 +140,43 @@ struct FormWriter<'a> {
     lists: FormLists,
 }
 
+/// Encodes what is put into it.
+struct Encoded<'a>(&'a mut Vec<u8>);
+
+impl TextOut for Encoded<'_> {
+    fn put(&mut self, text: &str) -> Result<(), Error> {
+        byte_serialize(text.as_bytes()).for_each(|part| self.0.extend_from_slice(part.as_bytes()));
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl FormWriter<'_> {
-    fn pair(&mut self, name: &str, value: &str) -> Result<(), Error> {
+    fn pair(
+        &mut self,
+        name: &FieldName,
+        write_value: impl FnOnce(&mut Encoded) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         if self.out.len() > self.begin {
             self.out.push(b'&');
         }
-        self.out.extend(byte_serialize(name.as_bytes()).flat_map(str::bytes));
+        self.out.extend_from_slice(name.encoded.as_bytes());
         self.out.push(b'=');
-        self.out.extend(byte_serialize(value.as_bytes()).flat_map(str::bytes));
+        write_value(&mut Encoded(self.out))?;
         within_limit(self.out.len() - self.begin)
     }
 
-    fn field(&mut self, name: &str, template: &TextTemplate, scope: &Scope) -> Result<(), Error> {
+    fn field(&mut self, name: &FieldName, template: &TextTemplate, scope: &Scope) -> Result<(), Error> {
         match &template.pieces[..] {
             [TextPiece::Column(side, column)] => match cell(scope.change(), *side, column)? {
                 CellValue::Null => Err(Error::FormNull),
                 document @ (CellValue::Json(_) | CellValue::Labels(_)) => {
                     self.value(name, &plain_value(scope.change(), column, document))
                 }
-                value => {
-                    let mut text = String::new();
-                    write_cell(&value, &mut text)?;
-                    self.pair(name, &text)
-                }
+                value => self.pair(name, |out| write_cell(&value, out)),
             },
             [TextPiece::Expression(expression)] => {
                 let value = expression.evaluate(scope)?;
@@ -155,12 +185,12 @@ impl FormWriter<'_> {
                 }
                 self.value(name, &value).map_err(|error| expression.naming(error, scope))
             }
-            _ => self.pair(name, &template.render(scope)?),
+            _ => self.pair(name, |out| template.write(scope, out)),
         }
     }
 
     /// A value with all that is in it. NULL within a document has no form, and is left out.
-    fn value(&mut self, name: &str, value: &Value) -> Result<(), Error> {
+    fn value(&mut self, name: &FieldName, value: &Value) -> Result<(), Error> {
         if omit::is_omit(value) {
             return Err(Error::Omitted);
         }
@@ -172,21 +202,17 @@ impl FormWriter<'_> {
                     if key.contains(['[', ']']) {
                         return Err(Error::FormKey);
                     }
-                    self.value(&format!("{name}[{key}]"), &member)?;
+                    self.value(&FieldName::new(format!("{}[{key}]", name.plain)), &member)?;
                 }
                 Ok(())
             }
             ValueKind::Seq | ValueKind::Iterable => {
                 for (index, item) in iterate(value)?.enumerate() {
-                    self.value(&element(name, index, self.lists), &item)?;
+                    self.value(&FieldName::new(element(&name.plain, index, self.lists)), &item)?;
                 }
                 Ok(())
             }
-            _ => {
-                let mut text = String::new();
-                write_text(value, &mut text)?;
-                self.pair(name, &text)
-            }
+            _ => self.pair(name, |out| write_text(value, out)),
         }
     }
 }

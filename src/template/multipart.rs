@@ -4,9 +4,14 @@
 //! files are escaped as browsers do (HTML standard, "multipart/form-data encoding algorithm"), backslashes as well, and the boundary occurs in no part, so
 //! that no row value can break out of its place.
 
+use std::ops::Range;
+
+use memchr::memmem;
+
 use super::body::BodyTemplate;
+use super::bytes;
 use super::error::Error;
-use super::output::within_limit;
+use super::output::{TextOut as _, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell};
 use super::text::{TextPiece, TextTemplate};
 use crate::change::Value as CellValue;
@@ -20,12 +25,13 @@ pub struct MultipartTemplate {
 /// One part: a field, or a file.
 #[derive(Debug)]
 pub struct PartTemplate {
-    pub name: Box<str>,
+    /// The first line of its header, up to the name.
+    disposition: String,
     /// A part with a file name is a file for its receiver.
-    pub filename: Option<TextTemplate>,
-    /// Of its own; without one, receivers take a field for plain text.
-    pub content_type: Option<Box<str>>,
-    pub content: PartContent,
+    filename: Option<TextTemplate>,
+    /// The lines of its header behind the first, and the empty one.
+    header_end: String,
+    content: PartContent,
 }
 
 /// What a part holds.
@@ -33,7 +39,7 @@ pub struct PartTemplate {
 pub enum PartContent {
     /// A number or a truth value of the rule.
     Literal(Box<str>),
-    /// A text; of a template that is a BINARY or BLOB column alone the bytes themselves.
+    /// A text; where the value of a template is that of a BINARY or BLOB column, the bytes themselves.
     Value(TextTemplate),
     Json(BodyTemplate),
 }
@@ -41,24 +47,46 @@ pub enum PartContent {
 impl MultipartTemplate {
     /// Appends the body. `id` tells the delivery from others. An error leaves a part of it there.
     pub fn render(&self, scope: &Scope, id: &str, out: &mut Vec<u8>) -> Result<(), Error> {
-        let mut parts = Vec::with_capacity(self.parts.len());
-        let mut bytes = 0;
+        let begin = out.len();
+        let boundary = format!("rowhook-{id}");
+        let contents = self.write(scope, &boundary, out)?;
+        let holds = |boundary: &str| {
+            let boundary = memmem::Finder::new(boundary);
+            contents.iter().any(|content| boundary.find(&out[content.clone()]).is_some())
+        };
+        if !holds(&boundary) {
+            return Ok(());
+        }
+        // A row could have foreseen it.
+        let Some(other) = (2_u64..).map(|number| format!("{boundary}-{number}")).find(|other| !holds(other)) else {
+            return Ok(());
+        };
+        out.truncate(begin);
+        self.write(scope, &other, out).map(drop)
+    }
+
+    /// Where the contents of its parts stand in `out`.
+    fn write(&self, scope: &Scope, boundary: &str, out: &mut Vec<u8>) -> Result<Vec<Range<usize>>, Error> {
+        let begin = out.len();
+        let mut contents = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            match part.render(scope) {
-                Err(Error::Omitted) => {}
-                rendered => parts.push(rendered?),
+            let before = out.len();
+            for text in ["--", boundary, "\r\n"] {
+                out.extend_from_slice(text.as_bytes());
             }
-            bytes += parts.last().map_or(0, |part| part.header.len() + part.content.len());
-            within_limit(bytes)?;
+            match part.write(scope, out) {
+                Err(Error::Omitted) => out.truncate(before),
+                written => {
+                    contents.push(written?);
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+            within_limit(out.len() - begin)?;
         }
-        let boundary = free_boundary(id, &parts);
-        for Part { header, content } in &parts {
-            out.extend_from_slice(format!("--{boundary}\r\n{header}\r\n").as_bytes());
-            out.extend_from_slice(content);
-            out.extend_from_slice(b"\r\n");
+        for text in ["--", boundary, "--\r\n"] {
+            out.extend_from_slice(text.as_bytes());
         }
-        out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
-        Ok(())
+        Ok(contents)
     }
 
     /// Whether a secret from the environment is part of it.
@@ -86,23 +114,35 @@ pub fn boundary_of(body: &[u8]) -> String {
     line.strip_suffix("--").map_or(line.clone(), str::to_owned)
 }
 
-struct Part {
-    /// Its lines, each with its end.
-    header: String,
-    content: Vec<u8>,
-}
-
 impl PartTemplate {
-    fn render(&self, scope: &Scope) -> Result<Part, Error> {
-        let mut header = format!("Content-Disposition: form-data; name=\"{}\"", escaped(&self.name));
+    /// `content_type`: without one, receivers take a field for plain text.
+    pub fn new(
+        name: &str,
+        filename: Option<TextTemplate>,
+        content_type: Option<&str>,
+        content: PartContent,
+    ) -> PartTemplate {
+        let content_type = content_type.map_or(String::new(), |media_type| format!("Content-Type: {media_type}\r\n"));
+        PartTemplate {
+            disposition: format!("Content-Disposition: form-data; name=\"{}\"", escaped(name)),
+            filename,
+            header_end: format!("\r\n{content_type}\r\n"),
+            content,
+        }
+    }
+
+    /// Where its content stands in `out`.
+    fn write(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<Range<usize>, Error> {
+        out.extend_from_slice(self.disposition.as_bytes());
         if let Some(filename) = &self.filename {
-            header.push_str(&format!("; filename=\"{}\"", escaped(&filename.render(scope)?)));
+            out.extend_from_slice(b"; filename=\"");
+            out.extend_from_slice(escaped(&filename.render(scope)?).as_bytes());
+            out.push(b'"');
         }
-        header.push_str("\r\n");
-        if let Some(content_type) = &self.content_type {
-            header.push_str(&format!("Content-Type: {content_type}\r\n"));
-        }
-        Ok(Part { header, content: self.content.render(scope)? })
+        out.extend_from_slice(self.header_end.as_bytes());
+        let begin = out.len();
+        self.content.write(scope, out)?;
+        Ok(begin..out.len())
     }
 
     fn texts(&self) -> impl Iterator<Item = &TextTemplate> {
@@ -115,22 +155,29 @@ impl PartTemplate {
 }
 
 impl PartContent {
-    fn render(&self, scope: &Scope) -> Result<Vec<u8>, Error> {
+    fn write(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
         match self {
-            PartContent::Literal(text) => Ok(text.as_bytes().to_vec()),
+            PartContent::Literal(text) => out.put(text),
             PartContent::Value(template) => match &template.pieces[..] {
                 [TextPiece::Column(side, column)] => match cell(scope.change(), *side, column)? {
-                    CellValue::Bytes(bytes) => Ok(bytes.to_vec()),
+                    CellValue::Bytes(bytes) => {
+                        out.extend_from_slice(&bytes);
+                        Ok(())
+                    }
                     CellValue::Null => Err(Error::FormNull),
-                    _ => Ok(template.render(scope)?.into_bytes()),
+                    value => write_cell(&value, out),
                 },
-                _ => Ok(template.render(scope)?.into_bytes()),
+                [TextPiece::Expression(expression)] => {
+                    let value = expression.evaluate(scope)?;
+                    match bytes::as_bytes(&value) {
+                        Some(bytes) => out.extend_from_slice(bytes),
+                        None => write_text(&value, out).map_err(|error| expression.naming(error, scope))?,
+                    }
+                    Ok(())
+                }
+                _ => template.write(scope, out),
             },
-            PartContent::Json(body) => {
-                let mut out = Vec::new();
-                body.render(scope, &mut out)?;
-                Ok(out)
-            }
+            PartContent::Json(body) => body.render(scope, out),
         }
     }
 }
@@ -139,17 +186,4 @@ impl PartContent {
 /// quote behind it.
 fn escaped(text: &str) -> String {
     text.replace('"', "%22").replace('\\', "%5C").replace('\r', "%0D").replace('\n', "%0A")
-}
-
-/// A boundary that no part holds: that of the delivery, which a row could have foreseen, or the next one.
-fn free_boundary(id: &str, parts: &[Part]) -> String {
-    let first = format!("rowhook-{id}");
-    let is_free = |boundary: &String| {
-        !parts.iter().any(|part| part.content.windows(boundary.len()).any(|window| window == boundary.as_bytes()))
-    };
-    if is_free(&first) {
-        return first;
-    }
-    let mut others = (2_u64..).map(|number| format!("rowhook-{id}-{number}"));
-    others.find(is_free).unwrap_or(first)
 }

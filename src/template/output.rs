@@ -3,6 +3,8 @@
 //! In: cells of a row and values of the expression language. Out: text, in which NULL has no place, or JSON in the forms
 //! of docs/data-format.md. Everything is bounded by `TEXT_BYTES_MAX`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use minijinja::value::{Value, ValueKind};
 
 use super::decimal::as_decimal;
@@ -15,38 +17,70 @@ pub(super) fn within_limit(bytes: usize) -> Result<(), Error> {
     if bytes > TEXT_BYTES_MAX { Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }) } else { Ok(()) }
 }
 
+/// What takes text: a buffer, or a writer that escapes on the way into one.
+pub(super) trait TextOut {
+    /// Appends the text. Err: the text can't be written there.
+    fn put(&mut self, text: &str) -> Result<(), Error>;
+
+    /// The length of the buffer in bytes, with what stood there before.
+    fn len(&self) -> usize;
+}
+
+impl TextOut for String {
+    fn put(&mut self, text: &str) -> Result<(), Error> {
+        self.push_str(text);
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        String::len(self)
+    }
+}
+
+impl TextOut for Vec<u8> {
+    fn put(&mut self, text: &str) -> Result<(), Error> {
+        self.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+}
+
 /// A cell as part of a text: a JSON document as its text, a SET as a JSON array.
-pub(super) fn write_cell(value: &CellValue, out: &mut String) -> Result<(), Error> {
+pub(super) fn write_cell(value: &CellValue, out: &mut impl TextOut) -> Result<(), Error> {
     match value {
-        CellValue::Null => return Err(Error::Null),
-        CellValue::Text(text) | CellValue::Decimal(text) => out.push_str(text),
-        other => {
+        CellValue::Null => Err(Error::Null),
+        CellValue::Text(text) | CellValue::Decimal(text) | CellValue::Json(text) => out.put(text),
+        CellValue::Int(number) => out.put(itoa::Buffer::new().format(*number)),
+        CellValue::Uint(number) => out.put(itoa::Buffer::new().format(*number)),
+        CellValue::Bytes(bytes) => out.put(&BASE64.encode(bytes)),
+        CellValue::Float(_) | CellValue::Double(_) | CellValue::Labels(_) => {
             let mut json = Vec::new();
-            json::write_value(other, &mut json);
-            let text = String::from_utf8_lossy(&json);
-            out.push_str(if matches!(other, CellValue::Bytes(_)) { text.trim_matches('"') } else { &text });
+            json::write_value(value, &mut json);
+            out.put(&String::from_utf8_lossy(&json))
         }
     }
-    Ok(())
 }
 
 /// A value as part of a text; lists and maps as JSON.
-pub(super) fn write_text(value: &Value, out: &mut String) -> Result<(), Error> {
+pub(super) fn write_text(value: &Value, out: &mut impl TextOut) -> Result<(), Error> {
+    let begin = out.len();
     if let Some(decimal) = as_decimal(value) {
-        out.push_str(decimal.as_str());
-        return Ok(());
+        return out.put(decimal.as_str());
     }
     match (value.kind(), value.as_str()) {
-        (_, Some(text)) => out.push_str(text),
+        (_, Some(text)) => out.put(text)?,
         (ValueKind::Undefined, _) => return Err(Error::Undefined { path: None }),
         (ValueKind::None, _) => return Err(Error::Null),
         _ => {
             let mut json = Vec::new();
             write_json(value, &mut json)?;
-            out.push_str(&String::from_utf8_lossy(&json));
+            out.put(&String::from_utf8_lossy(&json))?;
         }
     }
-    within_limit(out.len())
+    within_limit(out.len() - begin)
 }
 
 /// A value as JSON; a DECIMAL as a string, as everywhere in the data format.

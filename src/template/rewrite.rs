@@ -15,12 +15,14 @@ use super::saga::{ANSWER_NAMES, OUTCOME_NAMES, STEP_NAMES};
 use super::syntax::{binary_operator_of, digits_beyond_doubles, operator_of};
 use crate::suggest::did_you_mean;
 
+mod bytes;
 mod conditions;
 mod filters;
 mod is_tests;
 mod statements;
 mod words;
 
+pub(super) use bytes::Purpose;
 pub(super) use conditions::{condition, condition_link};
 pub(super) use statements::template;
 use words::{EVENT_NAMES, FUNCTIONS, NAMES, Word, names};
@@ -68,10 +70,10 @@ pub(super) struct MemberPath {
     pub is_local: bool,
 }
 
-/// Rewrites one expression. `may_omit`: it is the whole value of what can be left out.
-pub(super) fn expression(expr: &Expr, source: &str, may_omit: bool) -> Rewritten {
-    let mut rewritten = Rewritten { source: source.to_string(), may_omit, ..Rewritten::default() };
-    rewritten.expr(expr);
+/// Rewrites one expression.
+pub(super) fn expression(expr: &Expr, source: &str, purpose: Purpose) -> Rewritten {
+    let mut rewritten = Rewritten { source: source.to_string(), ..Rewritten::default() };
+    rewritten.for_purpose(expr, purpose);
     rewritten
 }
 

@@ -14,8 +14,8 @@ use minijinja::value::Value;
 
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, resolve};
-use super::output::{Bounded, within_limit, write_cell, write_json, write_text};
-use super::rewrite::{self, MemberPath, Rewritten};
+use super::output::{Bounded, TextOut, within_limit, write_cell, write_json, write_text};
+use super::rewrite::{self, MemberPath, Purpose, Rewritten};
 use super::scope::{Env, Root, RowSide, Scope, cell};
 use super::syntax::plain_column;
 use super::xml::{self, Markup};
@@ -40,7 +40,11 @@ enum Kind {
     Plain,
     /// They are written as in `Plain`; a text that is one expression may be left out.
     Optional,
-    /// They are escaped.
+    /// As in `Optional`; of a text that is one expression, the bytes of a column are its value.
+    Bytes,
+    /// They are written as in `Plain`; all of the text is sent, with the line break at its end.
+    Sent,
+    /// As in `Sent`, and they are escaped.
     Markup,
 }
 
@@ -64,6 +68,16 @@ impl TextTemplate {
     /// As `compile`, of what can be left out: its whole value may be `omit`.
     pub fn compile_optional(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
         TextTemplate::compile_with(source, Kind::Optional, env)
+    }
+
+    /// As `compile`, of a text that is sent as it is: the line break at its end, too.
+    pub fn compile_sent(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        TextTemplate::compile_with(source, Kind::Sent, env)
+    }
+
+    /// As `compile_optional`, of what takes bytes: they are the value of a text that is one expression, those of a longer text are base64.
+    pub fn compile_bytes(source: &str, env: EnvLookup) -> Result<TextTemplate, Vec<Flaw>> {
+        TextTemplate::compile_with(source, Kind::Bytes, env)
     }
 
     /// Compiles an XML or HTML text: values are escaped, but for those behind `| safe`, and may only stand where they can be.
@@ -98,12 +112,16 @@ impl TextTemplate {
         let Stmt::Template(template) = &tree else { return Ok(TextTemplate::default()) };
         let (mut flaws, mut reads) = (Vec::new(), Reads::default());
         let simple = template.children.iter().all(|child| matches!(child, Stmt::EmitRaw(_) | Stmt::EmitExpr(_)));
-        let pieces: Vec<TextPiece> = if simple {
-            let may_omit = kind == Kind::Optional && template.children.len() == 1;
+        let mut pieces: Vec<TextPiece> = if simple {
+            let purpose = match kind {
+                Kind::Optional if template.children.len() == 1 => Purpose::Sent,
+                Kind::Bytes if template.children.len() == 1 => Purpose::SentBytes,
+                _ => Purpose::Operand,
+            };
             let mut piece = |child: &Stmt| match child {
                 Stmt::EmitRaw(raw) => Some(TextPiece::Literal(raw.raw.into())),
                 Stmt::EmitExpr(emit) => {
-                    let mut rewritten = rewrite::expression(&emit.expr, source, may_omit);
+                    let mut rewritten = rewrite::expression(&emit.expr, source, purpose);
                     reads.add(&mut rewritten);
                     emitted(&emit.expr, rewritten, source, env, &mut flaws)
                 }
@@ -116,6 +134,15 @@ impl TextTemplate {
             let engine = if kind == Kind::Markup { &XML_ENGINE } else { &ENGINE };
             Program::new(rewritten, source, engine, env, &mut flaws).map(TextPiece::Program).into_iter().collect()
         };
+        let sends_end = match kind {
+            Kind::Sent | Kind::Markup => true,
+            Kind::Bytes => template.children.len() > 1,
+            Kind::Plain | Kind::Optional => false,
+        };
+        if let Some(end) = line_break_at_end(source).filter(|_| sends_end) {
+            // The engine's parser leaves it out.
+            pieces.push(TextPiece::Literal(end.into()));
+        }
         let Reads { columns, names, saga, all: reads_all_columns } = reads;
         let template = TextTemplate { pieces, columns, names, saga, reads_all_columns, kind };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
@@ -124,14 +151,25 @@ impl TextTemplate {
     /// Renders as text. NULL, a missing column and an undefined name are errors; so is more than `TEXT_BYTES_MAX`.
     pub fn render(&self, scope: &Scope) -> Result<String, Error> {
         let mut out = String::new();
+        self.write(scope, &mut out)?;
+        Ok(out)
+    }
+
+    /// As `render`, appended to a buffer; what stands there before does not count. An error leaves a part of it there.
+    pub fn append(&self, scope: &Scope, out: &mut Vec<u8>) -> Result<(), Error> {
+        self.write(scope, out)
+    }
+
+    pub(super) fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
+        let begin = out.len();
         for piece in &self.pieces {
             match self.kind {
-                Kind::Plain | Kind::Optional => piece.render(scope, &mut out)?,
-                Kind::Markup => piece.render_xml(scope, &mut out)?,
+                Kind::Markup => piece.write_xml(scope, out)?,
+                Kind::Plain | Kind::Optional | Kind::Bytes | Kind::Sent => piece.write(scope, out)?,
             }
-            within_limit(out.len())?;
+            within_limit(out.len() - begin)?;
         }
-        Ok(out)
+        Ok(())
     }
 
     /// Renders as JSON: a string that is one expression keeps the expression's type, any other is a JSON string.
@@ -155,6 +193,14 @@ impl TextTemplate {
             [] => Some(""),
             [TextPiece::Literal(text)] => Some(text),
             _ => None,
+        }
+    }
+
+    /// The line break that ends all it renders; empty where it has none of its own.
+    pub fn line_end(&self) -> &str {
+        match self.pieces.last() {
+            Some(TextPiece::Literal(text)) => line_break_at_end(text).unwrap_or_default(),
+            _ => "",
         }
     }
 
@@ -188,6 +234,11 @@ impl TextTemplate {
     }
 }
 
+fn line_break_at_end(source: &str) -> Option<&str> {
+    let before = source.strip_suffix('\n')?;
+    source.get(before.strip_suffix('\r').unwrap_or(before).len()..)
+}
+
 /// What the expressions of a template read.
 #[derive(Default)]
 struct Reads {
@@ -207,30 +258,23 @@ impl Reads {
 }
 
 impl TextPiece {
-    pub(super) fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+    pub(super) fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
         match self {
-            TextPiece::Literal(text) => out.push_str(text),
-            TextPiece::Column(side, column) => write_cell(&cell(scope.change(), *side, column)?, out)?,
+            TextPiece::Literal(text) => out.put(text),
+            TextPiece::Column(side, column) => write_cell(&cell(scope.change(), *side, column)?, out),
             TextPiece::Expression(expression) => {
-                let value = expression.evaluate(scope)?;
-                write_text(&value, out).map_err(|error| expression.naming(error, scope))?;
+                write_text(&expression.evaluate(scope)?, out).map_err(|error| expression.naming(error, scope))
             }
-            TextPiece::Program(program) => program.render(scope, out)?,
+            TextPiece::Program(program) => program.write(scope, out),
         }
-        Ok(())
     }
 
-    fn render_xml(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+    fn write_xml(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
         match self {
-            TextPiece::Literal(_) | TextPiece::Program(_) => self.render(scope, out),
-            TextPiece::Column(..) => {
-                let mut text = String::new();
-                self.render(scope, &mut text)?;
-                xml::escape(&text, out)
-            }
+            TextPiece::Literal(_) | TextPiece::Program(_) => self.write(scope, out),
+            TextPiece::Column(..) => self.write(scope, &mut xml::Escaped(out)),
             TextPiece::Expression(expression) => {
-                let value = expression.evaluate(scope)?;
-                xml::write(&value, out).map_err(|error| expression.naming(error, scope))
+                xml::write(&expression.evaluate(scope)?, out).map_err(|error| expression.naming(error, scope))
             }
         }
     }
@@ -280,7 +324,7 @@ impl Program {
         }
     }
 
-    fn render(&self, scope: &Scope, out: &mut String) -> Result<(), Error> {
+    fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
         let root = Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) });
         let mut bounded = Bounded(Vec::new());
         self.engine
@@ -288,8 +332,7 @@ impl Program {
             .and_then(|template| template.render_captured_to(root.clone(), &mut bounded).map(drop))
             .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root))?;
         // The engine writes whole strings.
-        out.push_str(&String::from_utf8_lossy(&bounded.0));
-        Ok(())
+        out.put(&String::from_utf8_lossy(&bounded.0))
     }
 }
 

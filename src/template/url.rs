@@ -151,7 +151,7 @@ fn render_fixed(base: &Url, template: &TextTemplate, scope: &Scope) -> Result<Ur
             continue;
         }
         value.clear();
-        piece.render(scope, &mut value)?;
+        piece.write(scope, &mut value)?;
         if value.is_empty() && !out.contains('?') {
             return Err(Error::PathSegment);
         }

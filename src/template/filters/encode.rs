@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::super::error::Error;
 use super::super::operators::{EngineOutcome, defined};
-use super::super::output::{within_limit, write_text};
+use super::super::output::{TextOut as _, within_limit, write_text};
 use super::super::{bytes, percent, xml};
 
 /// With or without `=` at its end: writers differ about it, and nothing depends on it.
@@ -156,7 +156,7 @@ fn urlencode(value: &Value) -> Result<String, Error> {
 /// The result is known to be escaped, so that an XML text doesn't escape it again.
 fn escaped(value: &Value) -> Result<Value, Error> {
     let mut out = String::new();
-    xml::escape(&text_of(value)?, &mut out)?;
+    xml::Escaped(&mut out).put(&text_of(value)?)?;
     within_limit(out.len())?;
     Ok(Value::from_safe_string(out))
 }

@@ -74,3 +74,40 @@ fn what_stands_in_for_bytes_is_bytes_to_the_filters_that_tell_them() {
     }
     fails_with(text("{{ row.raw | default(5, true) | hex }}", &empty), "columns of bytes");
 }
+
+/// What the one part of a multipart body sends for this value.
+fn part(source: &str, change: &Arc<Change>) -> Result<Option<Vec<u8>>, String> {
+    let value = TextTemplate::compile_bytes(source, &no_env).map_err(|flaws| flaws[0].message.clone())?;
+    let parts = vec![PartTemplate::new("p", None, None, PartContent::Value(value))];
+    let mut out = Vec::new();
+    MultipartTemplate { parts }.render(&scope(change), "1", &mut out).map_err(|error| error.to_string())?;
+    let header = b"--rowhook-1\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\n";
+    let content = out.strip_prefix(header).and_then(|out| out.strip_suffix(b"\r\n--rowhook-1--\r\n"));
+    Ok(content.map(<[u8]>::to_vec))
+}
+
+#[test]
+fn a_part_whose_value_is_that_of_a_column_of_bytes_sends_the_bytes() {
+    let (full, empty) = (holding(&[0, 255]), holding(&[]));
+    for (source, sent_of_full, sent_of_empty) in [
+        ("{{ row.raw }}", Some(&[0, 255][..]), Some(&[][..])),
+        ("{{ row.raw or omit }}", Some(&[0, 255]), None),
+        ("{{ omit if row.status != 'paid' else row.raw }}", Some(&[0, 255]), Some(&[])),
+        ("{{ row.raw or row.status }}", Some(&[0, 255]), Some(b"paid")),
+        ("{{ row.raw | default('none', true) }}", Some(&[0, 255]), Some(b"none")),
+        ("{{ row.note | default(row.raw, true) }}", Some(&[0, 255]), Some(&[])),
+        ("{{ row.status and row.raw }}", Some(&[0, 255]), Some(&[])),
+        ("{{ '00ff' | unhex }}", Some(&[0, 255]), Some(&[0, 255])),
+        ("{{ (row.raw | base64) | unbase64 }}", Some(&[0, 255]), Some(&[])),
+        // A longer text, and one of several expressions, has no bytes.
+        ("{{ row.raw | base64 }}", Some(b"AP8="), Some(b"")),
+        ("raw {{ row.raw }}", Some(b"raw AP8="), Some(b"raw ")),
+        ("{{ row.raw }}\n", Some(&[0, 255]), Some(&[])),
+        ("a,{{ row.id > 5 }}\n", Some(b"a,true\n"), Some(b"a,true\n")),
+    ] {
+        assert_eq!(part(source, &full).as_ref().map(Option::as_deref), Ok(sent_of_full), "{source}");
+        assert_eq!(part(source, &empty).as_ref().map(Option::as_deref), Ok(sent_of_empty), "{source}");
+    }
+    fails_with(part("{{ row.note }}", &full), "NULL");
+    fails_with(part("{{ row.note or omit ~ 'x' }}", &full), "omit");
+}

@@ -67,7 +67,7 @@ impl ChosenUrl {
                 out.push_str(text);
             } else {
                 value.clear();
-                piece.render(scope, &mut value)?;
+                piece.write(scope, &mut value)?;
                 match part {
                     Part::Host if index == 0 => {
                         check_whole(&value, index == last)?;

@@ -47,7 +47,7 @@ pub fn write(
         (Body::Template(template), _) => template.render(scope, out)?,
         (Body::Form(form), _) => form.render(scope, out)?,
         (Body::Multipart(parts), _) => parts.render(scope, &delivery.call_id().to_string(), out)?,
-        (Body::Text(text), _) => out.extend_from_slice(text.render(scope)?.as_bytes()),
+        (Body::Text(text), _) => text.append(scope, out)?,
         (Body::Row, _) => match delivery.change.row() {
             Some(row) => json::write_row(&delivery.change.table, row, out),
             None => out.extend_from_slice(b"null"),

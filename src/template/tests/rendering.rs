@@ -152,3 +152,23 @@ fn what_is_undefined_is_named_by_its_path() {
         assert!(rendered.starts_with(expected), "{source}: {rendered}");
     }
 }
+
+#[test]
+fn a_text_that_is_sent_as_it_is_keeps_the_line_break_at_its_end() {
+    let change = insert("paid");
+    let sent = |source: &str| {
+        let (plain, xml) = (
+            TextTemplate::compile_sent(source, &no_env).expect("compiles"),
+            TextTemplate::compile_markup(source, Markup::Xml, &no_env).expect("compiles"),
+        );
+        let plain = plain.render(&scope(&change)).expect("renders");
+        assert_eq!(xml.render(&scope(&change)).expect("renders"), plain, "{source:?}");
+        plain
+    };
+    for end in ["", "\n", "\r\n", "\n\n"] {
+        assert_eq!(sent(&format!("<a>paid</a>{end}")), format!("<a>paid</a>{end}"));
+        assert_eq!(sent(&format!("<a>{{{{ row.status }}}}</a>{end}")), format!("<a>paid</a>{end}"));
+        assert_eq!(sent(&format!("{{% if row.id > 5 %}}x{{% endif %}}{end}")), format!("x{end}"));
+    }
+    assert_eq!(text("{{ row.status }}\n", &change), Ok("paid".to_owned()), "one value, without the end of its line");
+}

@@ -11,7 +11,7 @@ use crate::change::DeliveryId;
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
-use crate::rules::{BatchFormat, Call, Rule};
+use crate::rules::{BatchFormat, Body, Call, Rule};
 use crate::template::Scope;
 
 /// The request of a single delivery of a rule that sends arrays.
@@ -104,9 +104,9 @@ fn write_lines(delivery: &Delivery, call: &Call, scope: &Scope, out: &mut Vec<u8
     }
     let begin = out.len();
     write_body(delivery, &call.body, scope, ItemPlace::OnLine, out)?;
-    // A template may end its line by itself.
-    if out.len() > begin && out.ends_with(b"\n") {
-        out.pop();
+    // A template may end its line by itself; a line break that a value ends with is another matter.
+    if let Body::Text(text) = &call.body {
+        out.truncate(out.len() - text.line_end().len());
     }
     if out[begin..].iter().any(|byte| [b'\n', b'\r'].contains(byte)) {
         return Err("`text`: a value has a line break, which would begin another line of the batch".to_owned());

@@ -177,9 +177,13 @@ fn a_batch_may_be_lines_of_text_and_a_value_can_not_begin_another() {
     assert_eq!(content_type, "text/plain; charset=utf-8");
     let ends = lines("{format: lines}", "text: \"{{ row.id }}\\n\"");
     assert_eq!(ends.0, "1\n2\n3\n");
-    let breaks = "{{ 'a\\nb' if row.id == 2 else row.id }}";
-    let (body, _, unfit) = lines("{format: lines}", &format!("text: \"{}\"", breaks.replace('\\', "\\\\")));
-    assert_eq!((body.as_str(), unfit), ("1\n3\n", 1));
+    for breaks in ["a\\nb", "a\\n", "a\\r", "\\n"] {
+        for end in ["", "\\n", "\\r\\n"] {
+            let text = format!("{{{{ '{}' if row.id == 2 else row.id }}}}", breaks.replace('\\', "\\\\"));
+            let (body, _, unfit) = lines("{format: lines}", &format!("text: \"{text}{end}\""));
+            assert_eq!((body.as_str(), unfit), ("1\n3\n", 1), "{breaks}{end}");
+        }
+    }
 }
 
 #[test]

@@ -81,11 +81,13 @@ impl Delivery {
 
     /// The action of its rule that is to be done now.
     pub fn action(&self) -> &Action {
-        let number = match (&self.saga_action, &self.rule.saga) {
-            (Some(current), Some(saga)) => saga.number(current.action).expect("a saga's action is one of its rule's"),
-            _ => 0,
-        };
-        &self.rule.actions[number]
+        match (&self.saga_action, &self.rule.saga) {
+            (Some(current), Some(saga)) => {
+                let number = saga.number(current.action).expect("a saga's action is one of its rule's");
+                &self.rule.actions[number]
+            }
+            _ => self.rule.action_for(self.change.op),
+        }
     }
 
     /// What it would send now, for people, with secrets masked: a `curl` command, where it is a call.

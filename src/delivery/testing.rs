@@ -282,6 +282,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         batch: None,
         coalesce: None,
         redact: vec![],
+        by_op: vec![],
         columns: vec![],
     };
     edit(&mut rule);

@@ -39,6 +39,10 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
     if !rule.tables.match_any(&change.table.schema, &change.table.name) {
         return Err(format!("rule {} is about {} now, not {}", head.rule, rule.tables, head.table));
     }
+    if !rule.acts_on(change.op) {
+        let message = "has no call for this op now (`calls`); add one, or discard the dead letter";
+        return Err(format!("rule {} {message}: {}", head.rule, change.op));
+    }
     let is_undecided = head.failure.reason == Reason::Undecided;
     let needed = |column: &str| rule.sends(&change.table, column) || (is_undecided && rule.decides_by(column));
     if let Some(column) = head.redacted.iter().find(|column| needed(column)) {

@@ -154,6 +154,7 @@ impl Compiler<'_> {
             order_by: spec.order_by,
             order_by_at: spec.order_by_places,
             actions,
+            by_op: spec.actions.by_op,
             saga,
             settings: spec.settings,
             batch: spec.gathering.batch,

@@ -20,6 +20,7 @@ const OF_RULE: [&str; 7] = ["retry", "retry_on", "on_dead_letter", "in_flight", 
 /// Keys of its calls.
 const OF_CALL: [&str; 4] = ["timeout", "egress", "compress", SUCCESS];
 const CALL: &str = "call";
+const CALLS: &str = "calls";
 const SUCCESS: &str = "success";
 
 /// The defaults of a directory.
@@ -82,10 +83,16 @@ impl Defaults {
             NodeKind::List(items) => items.iter_mut().for_each(|item| self.add_to_calls(item, rule, is_query)),
             NodeKind::Map(members) => {
                 for (key, member) in members {
-                    if let NodeKind::Map(call) = &mut member.kind
-                        && key.text == CALL
-                    {
-                        add(self.of_call.iter().filter(|(key, _)| !is_query || key.text != SUCCESS), call, rule);
+                    if let NodeKind::Map(below) = &mut member.kind {
+                        match key.text.as_str() {
+                            CALL => self.add_to_call(below, rule, is_query),
+                            CALLS => below.iter_mut().for_each(|(_, call)| {
+                                if let NodeKind::Map(call) = &mut call.kind {
+                                    self.add_to_call(call, rule, is_query);
+                                }
+                            }),
+                            _ => {}
+                        }
                     }
                     // What is below the others has the names of an API.
                     if !KEYS_OF_CONTENT.contains(&key.text.as_str()) {
@@ -94,6 +101,10 @@ impl Defaults {
                 }
             }
         }
+    }
+
+    fn add_to_call(&self, call: &mut Vec<(Key, Node)>, rule: FilePlace, is_query: bool) {
+        add(self.of_call.iter().filter(|(key, _)| !is_query || key.text != SUCCESS), call, rule);
     }
 
     /// Says of problems that stand where a rule begins from where the rule has the key that they name.
@@ -160,7 +171,7 @@ impl NodeReader<'_> {
             self.retry(node);
         }
         if let Some(node) = member(members, "retry_on") {
-            self.retry_on(node, Some(&of_call.success));
+            self.retry_on(node, &[&of_call.success]);
         }
         for (key, node) in [("retry_on", member(members, "retry_on")), ("success", member(call, "success"))] {
             if let Some(node) = node.filter(|node| matches!(node.kind, NodeKind::Map(_))) {

@@ -37,8 +37,10 @@ pub struct Rule {
     pub order_by: OrderBy,
     /// Where the file names each column of `order_by`.
     pub order_by_at: Vec<FilePlace>,
-    /// All its actions; without a saga exactly one call, which may be repeated.
+    /// All its actions; without a saga one call for all changes, which may be repeated, or one for each op.
     pub actions: Vec<Action>,
+    /// The op of each action, in a rule with `calls`; else empty. All of them call one target.
+    pub by_op: Vec<Op>,
     /// How the actions follow one another.
     pub saga: Option<Saga>,
     pub settings: RuleSettings,
@@ -79,6 +81,7 @@ impl Rule {
             && self.order_by == earlier.order_by
             && self.batch == earlier.batch
             && self.coalesce == earlier.coalesce
+            && self.by_op == earlier.by_op
             && self.settings.on_dead_letter == earlier.settings.on_dead_letter
     }
 
@@ -111,8 +114,22 @@ impl Rule {
         &self.actions[number]
     }
 
+    /// Whether the rule has an action for changes of this op.
+    pub fn acts_on(&self, op: Op) -> bool {
+        self.by_op.is_empty() || self.by_op.contains(&op)
+    }
+
+    /// The action of a rule without a saga for a change of this op.
+    pub fn action_for(&self, op: Op) -> &Action {
+        let number = self.by_op.iter().position(|own| *own == op).unwrap_or(0);
+        &self.actions[number]
+    }
+
     /// The name of the action at this place, for people.
     pub fn action_name(&self, number: usize) -> String {
+        if let Some(op) = self.by_op.get(number) {
+            return format!("call on {op}");
+        }
         let Some(saga) = &self.saga else { return "call".to_string() };
         for SagaStep { name, action, undo, verify } in &saga.steps {
             if *action == number {

@@ -7,6 +7,7 @@ mod actions;
 mod batch;
 mod body;
 mod call;
+mod calls;
 mod multipart;
 mod retry;
 mod sql;
@@ -149,7 +150,7 @@ impl<'n> NodeReader<'_> {
                 None
             }
         };
-        let on = get("on").map_or_else(|| vec![Op::Insert, Op::Update, Op::Delete], |on| self.ops(on));
+        let mut on = get("on").map_or_else(|| vec![Op::Insert, Op::Update, Op::Delete], |on| self.ops(on));
         let changed = get("changed").map_or(Vec::new(), |node| self.words(node, "changed"));
         let (order_by, order_by_places) =
             get("order_by").map_or((OrderBy::PrimaryKey, vec![]), |node| self.order_by(node));
@@ -159,6 +160,9 @@ impl<'n> NodeReader<'_> {
         let gathering = self.gathering(members, &order_by, actions.as_ref().and_then(ActionListSpec::call));
         if let (Some(line), Some(call)) = (gathering.line, actions.as_mut().and_then(ActionListSpec::call_mut)) {
             call.item_line = Some(line);
+        }
+        if let Some(actions) = actions.as_ref().filter(|actions| !actions.by_op.is_empty()) {
+            on.clone_from(&actions.by_op);
         }
         self.contradictions_of_ops(members, &on, settings.on_dead_letter);
         self.contradictions_of_settings(members, &settings, &order_by);

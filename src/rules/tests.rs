@@ -1,6 +1,7 @@
 //! Rule files as people write them, well and badly; matching; ordering keys.
 
 mod attacks;
+mod calls;
 mod doubts;
 pub(crate) mod json_schema;
 mod matching;

@@ -18,7 +18,7 @@ const OTHER_NAMES: &[(&str, &[&str])] = &[
     ("order_by", &["key", "group_by", "partition_by", "order"]),
     ("in_flight", &["concurrency", "parallel", "parallelism", "workers", "max_connections"]),
     ("rate", &["rate_limit", "throttle", "limit"]),
-    ("steps", &["actions", "calls"]),
+    ("steps", &["actions"]),
     ("on_failure", &["on_error", "catch"]),
     ("on_success", &["on_done", "then"]),
     ("undo", &["compensate", "compensation", "rollback"]),

@@ -12,6 +12,7 @@ mod charsets;
 mod checks;
 mod conditions;
 mod control;
+mod copies;
 mod crash;
 mod daemon;
 mod definitions;

@@ -23,12 +23,13 @@ pub(super) async fn send(
 ) -> anyhow::Result<CommandVerdict> {
     let rule = matching(rules, change)?;
     let mut rehearsal = Rehearsal::begin(delivery_of(rule, change)).map_err(|end| anyhow!(in_words(&end)))?;
-    let Some(call) = rule.actions[0].call() else {
+    let action = rule.action_for(change.op);
+    let Some(call) = action.call() else {
         bail!("rule {} begins with a statement; --send sends requests only", rule.name);
     };
     if !is_confirmed {
         let method = call.settings.method.as_str();
-        confirm(&format!("This calls {method} {} for real, once. Go on?", rule.actions[0].target.origin))?;
+        confirm(&format!("This calls {method} {} for real, once. Go on?", action.target.origin))?;
     }
     let client = tokio::task::spawn_blocking(move || Client::through(proxy)).await??;
     let sent = rehearsal.send(&Sinks::new(client, None)).await;

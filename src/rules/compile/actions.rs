@@ -61,12 +61,31 @@ impl Compiler<'_> {
         let on_failure = self.ending(TemplatePart::OnFailure, spec.on_failure.as_ref(), rule, &mut actions);
         let (steps, on_success, on_failure): (Vec<SagaStep>, _, _) =
             (steps.into_iter().collect::<Option<_>>()?, on_success?, on_failure?);
+        if !spec.by_op.is_empty() {
+            self.must_call_one_target(spec, &actions)?;
+        }
         for (known, step) in self.steps.iter().zip(&steps) {
             actions[step.action].keeps_answer = known.is_read;
         }
         let saga =
             spec.because.map(|_| Saga::new(steps, &actions, spec.is_single).with_callbacks(on_success, on_failure));
         Some((actions, saga))
+    }
+
+    /// What waits for a target, and at what rate, is counted by rule and target.
+    fn must_call_one_target(&mut self, spec: &ActionListSpec, actions: &[Action]) -> Option<()> {
+        let first = &actions.first()?.target.origin;
+        let (n, other) = match actions.iter().enumerate().find(|(_, action)| action.target.origin != *first) {
+            Some((n, action)) => (n, &action.target.origin),
+            None => return Some(()),
+        };
+        if let WorkSpec::Call(call) = &spec.steps[n].action.work {
+            let message = format!(
+                "`calls` go to one target, and this one goes to {other}, another to {first}; write a rule for each"
+            );
+            self.reader.problem(call.url.at, message);
+        }
+        None
     }
 
     fn step(&mut self, spec: &ActionListSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<SagaStep> {

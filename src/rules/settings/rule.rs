@@ -79,6 +79,7 @@ pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Other("when"),
     Other("order_by"),
     Other("call"),
+    Other("calls"),
     Other("steps"),
     Other("on_success"),
     Other("on_failure"),

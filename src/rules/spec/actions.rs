@@ -1,4 +1,4 @@
-//! What a rule does for a change: `call`, or `steps`, with the callbacks at the end.
+//! What a rule does for a change: `call`, `calls` or `steps`, with the callbacks at the end.
 //!
 //! In: the members of a rule. Out: an `ActionListSpec`: actions in their order, templates still nodes. Keys that make no sense
 //! together are reported here, with their places.
@@ -9,8 +9,10 @@ use super::super::reader::{Members, NodeReader, member};
 use super::super::settings::{Method, SuccessStatuses};
 use super::super::yaml::{Node, NodeKind};
 use super::call::CallSpec;
+use super::calls::CALLS;
 use super::retry::RetryByAnswerSpec;
 use super::sql::SqlSpec;
+use crate::change::Op;
 use crate::retry::RetryPolicy;
 
 const STEP_KEYS: [&str; 8] = ["name", "call", "sql", "undo", "idempotent", "verify", "retry", "retry_on"];
@@ -27,8 +29,10 @@ pub(in crate::rules) struct ActionListSpec<'n> {
     pub steps: Vec<StepSpec<'n>>,
     pub on_success: Option<ActionSpec<'n>>,
     pub on_failure: Option<ActionSpec<'n>>,
-    /// The rule has `call` and no `steps`.
+    /// The rule has `call`.
     pub is_single: bool,
+    /// The op of each step, of which a change takes one: the rule has `calls`.
+    pub by_op: Vec<Op>,
     /// Which key makes it a saga; None: it is one call that may be repeated, without a saga.
     pub because: Option<&'static str>,
 }
@@ -86,43 +90,49 @@ impl<'n> NodeReader<'_> {
     /// Reads the actions of a rule; None when there is a problem with them.
     pub(super) fn actions(&mut self, rule: &'n Node, members: Members<'n>) -> Option<ActionListSpec<'n>> {
         let get = |name| member(members, name);
-        let (single, steps) = (get("call"), get("steps"));
-        if let (Some(_), Some(steps)) = (single, steps) {
-            self.problem(steps.at, "`steps` and `call` both say what is called; leave one of them out");
-        }
-        if single.is_none() && steps.is_none() {
-            self.problem(rule.at, "the rule has no `call`");
+        let written = ["steps", CALLS, "call"].into_iter().filter_map(|key| Some((key, get(key)?)));
+        match written.collect::<Vec<_>>()[..] {
+            [] => self.problem(rule.at, "the rule has no `call`"),
+            [(one, node), (other, _), ..] => {
+                self.problem(node.at, format!("`{one}` and `{other}` both say what is called; leave one of them out"));
+            }
+            _ => {}
         }
         let retry = get("retry").map_or_else(RetryPolicy::default, |node| self.retry(node));
-        let (own_call, single_call) = match single {
-            Some(node) => (self.call(node), Some(node)),
-            None => (None, None),
-        };
-        let success = own_call.as_ref().map(|call| &call.settings.success);
-        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, success));
+        let own_call = get("call").map(|node| (self.call(node), node));
+        let calls = get(CALLS).map(|node| self.calls(node, members));
+        let own_calls = own_call.iter().filter_map(|(call, _)| call.as_ref());
+        let of_ops = calls.iter().flatten().flatten().map(|(_, call)| call);
+        let success: Vec<_> = own_calls.chain(of_ops).map(|call| &call.settings.success).collect();
+        let retry_on = get("retry_on").map_or_else(RetryOn::default, |node| self.retry_on(node, &success));
         let by_answer = get("retry_on").map(RetryByAnswerSpec::of).unwrap_or_default();
         let inherited = Retrying { retry, retry_on, by_answer };
-        let steps = match (steps, single_call) {
-            (Some(steps), _) => self.steps(steps, &inherited),
-            (None, Some(node)) => {
+        let (by_op, steps) = match (get("steps"), own_call, calls) {
+            (Some(steps), ..) => (Vec::new(), self.steps(steps, &inherited)),
+            (None, Some((own_call, node)), _) => {
                 let (is_repeatable, verify) = self.repetition(None, node, &inherited);
-                own_call.map(|call| vec![inherited.step(CALL_NAME, call, is_repeatable, verify)])
+                (Vec::new(), own_call.map(|call| vec![inherited.step(CALL_NAME, call, is_repeatable, verify)]))
             }
-            (None, None) => None,
+            (None, None, Some(calls)) => match calls.map(|calls| inherited.steps_of_ops(calls)) {
+                Some((by_op, steps)) => (by_op, Some(steps)),
+                None => (Vec::new(), None),
+            },
+            (None, None, None) => (Vec::new(), None),
         };
         let mut ending = |key: &'static str| get(key).and_then(|node| self.ending(node, key, &inherited));
         let (on_success, on_failure) = (ending("on_success"), ending("on_failure"));
         let steps = steps?;
-        let is_single = get("steps").is_none();
         let because = match steps.first() {
-            _ if !is_single => Some("steps"),
+            _ if get("steps").is_some() => Some("steps"),
+            _ if !by_op.is_empty() => None,
             Some(step) if !step.is_repeatable => Some("idempotent: false"),
             _ => ["on_success", "on_failure"].into_iter().find(|key| get(key).is_some()),
         };
         if let Some(because) = because {
             self.refuse_gathering(members, because);
         }
-        Some(ActionListSpec { steps, on_success, on_failure, is_single, because })
+        let is_single = get("steps").is_none() && by_op.is_empty();
+        Some(ActionListSpec { steps, on_success, on_failure, is_single, by_op, because })
     }
 
     /// Reports keys that can't be used with a saga: those for several changes in one call, and `redact`.
@@ -218,9 +228,9 @@ impl<'n> NodeReader<'_> {
                 None
             }
         };
-        let success = work.as_ref().and_then(WorkSpec::success);
+        let success: Vec<_> = work.as_ref().and_then(WorkSpec::success).into_iter().collect();
         let retry = get("retry").map(|node| self.retry(node));
-        let retry_on = get("retry_on").map(|node| self.retry_on(node, success));
+        let retry_on = get("retry_on").map(|node| self.retry_on(node, &success));
         let mut retrying = inherited.clone();
         if let (Some(retry_on), Some(node)) = (retry_on, get("retry_on")) {
             retrying.retry_on = retry_on;
@@ -301,7 +311,7 @@ impl<'n> NodeReader<'_> {
 }
 
 impl<'n> Retrying<'n> {
-    fn step(
+    pub(super) fn step(
         &self,
         name: &str,
         call: CallSpec<'n>,

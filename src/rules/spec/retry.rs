@@ -65,7 +65,7 @@ impl NodeReader<'_> {
     }
 
     /// What to retry on: a list, or the map that has it under `status`. A status that is also in `success` is a problem: it can't mean both.
-    pub(in crate::rules) fn retry_on(&mut self, node: &Node, success: Option<&SuccessStatuses>) -> RetryOn {
+    pub(in crate::rules) fn retry_on(&mut self, node: &Node, success: &[&SuccessStatuses]) -> RetryOn {
         let mut retry_on = RetryOn { statuses: Vec::new(), network: false, timeout: false };
         let Some(node) = self.statuses(node, "retry_on", &RETRY_ON_KEYS) else { return RetryOn::default() };
         for (word, at) in self.words(node, "retry_on") {
@@ -73,7 +73,7 @@ impl NodeReader<'_> {
                 ("network", _) => retry_on.network = true,
                 ("timeout", _) => retry_on.timeout = true,
                 (_, Some((first, last))) => {
-                    if success.is_some_and(|success| (first..=last).any(|status| success.contains(status))) {
+                    if (first..=last).any(|status| success.iter().any(|success| success.contains(status))) {
                         self.problem(at, format!("`{word}` of `retry_on` is in `success`, too; it can't mean both"));
                     }
                     retry_on.statuses.push((first, last));

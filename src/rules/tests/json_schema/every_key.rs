@@ -48,6 +48,8 @@ rules:
     on: [insert, truncate]
     order_by: [id]
     call: {url: http://a.test/, format: row, auth: {bearer: {env: TOKEN}}, sign: {webhook: [{env: NEW}]}}
+  - name: copy
+    calls: {insert: {url: http://a.test/}, update: {url: http://a.test/}, delete: {url: http://a.test/}}
   - name: basic
     call: {url: http://a.test/, body: {a: [1]}, auth: {basic: {user: u, password: {file: gone.pem}}}}
   - name: oauth2

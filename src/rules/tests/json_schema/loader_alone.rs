@@ -18,6 +18,9 @@ const CONTRADICTIONS: &[(&str, &[&str])] = &[
         "two keys that make no sense together",
         &[
             "leave one of them out",
+            "leave `on` out",
+            "`idempotent` and `verify` belong to",
+            "`calls` go to one target",
             "`on` leaves out",
             "has no keys",
             "is in `success`, too",

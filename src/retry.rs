@@ -59,6 +59,11 @@ pub struct Waits {
 impl RetryPolicy {
     /// A fresh sequence of waits. A `multiplier` below 1 counts as 1: waits never shrink.
     pub fn waits(&self) -> Waits {
+        self.waits_after(0)
+    }
+
+    /// The rest of the sequence, after so many of its waits.
+    pub fn waits_after(&self, waited: u32) -> Waits {
         let mut policy = ExponentialBackoff {
             initial_interval: self.initial.min(self.max_delay),
             randomization_factor: self.jitter.clamp(0.0, 1.0),
@@ -68,6 +73,9 @@ impl RetryPolicy {
             ..ExponentialBackoff::default()
         };
         policy.reset();
+        // Beyond any duration it is infinite, and the longest wait is the smaller one.
+        let grown = policy.initial_interval.as_secs_f64() * policy.multiplier.powf(f64::from(waited));
+        policy.current_interval = Duration::from_secs_f64(grown.min(self.max_delay.as_secs_f64()));
         Waits { policy, max_delay: self.max_delay }
     }
 }
@@ -104,6 +112,22 @@ mod tests {
     fn without_jitter_the_waits_grow_up_to_the_limit() {
         let policy = RetryPolicy { jitter: 0.0, max_delay: ms(3000), ..RetryPolicy::default() };
         assert_eq!(waits_of(&policy, 5), [ms(500), ms(1000), ms(2000), ms(3000), ms(3000)]);
+    }
+
+    #[test]
+    fn the_rest_of_a_sequence_goes_on_where_the_first_part_ended() {
+        for policy in [
+            RetryPolicy { jitter: 0.0, max_delay: ms(3000), ..RetryPolicy::default() },
+            RetryPolicy { jitter: 0.0, multiplier: 1.0, ..RetryPolicy::default() },
+            RetryPolicy { jitter: 0.0, initial: ms(9000), max_delay: ms(10), ..RetryPolicy::default() },
+        ] {
+            let all = waits_of(&policy, 9);
+            for waited in 0..5 {
+                let mut rest = policy.waits_after(waited);
+                assert_eq!([rest.next_wait(), rest.next_wait()], all[waited as usize..][..2], "{policy:?} {waited}");
+            }
+            assert_eq!(policy.waits_after(u32::MAX).next_wait(), all[8], "{policy:?}");
+        }
     }
 
     #[test]

@@ -184,14 +184,23 @@ impl Dispatcher {
         self.start_ready();
     }
 
-    /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its saga's next action.
+    /// Instead of [`release`](Dispatcher::release): the same place in the lanes does its saga's next action. A step that a query
+    /// found not to have happened is called again after the wait of a retry.
     /// `delivery` is the completed one with another `saga_action`.
     pub fn proceed(&mut self, ticket: Ticket, delivery: Delivery, intent: Intent) {
         let Ticket(place) = ticket;
         let rule = self.lanes.rule_of(place);
         let queue = self.queue(rule, delivery.action());
-        self.set_under_way(place, AttemptsUnderWay::new(Bundle::One(delivery), rule, intent), 1);
-        self.lanes.proceed(place, queue);
+        let mut under_way = AttemptsUnderWay::new(Bundle::One(delivery), rule, intent);
+        let wait = under_way.first_wait();
+        self.set_under_way(place, under_way, 1);
+        match wait.is_zero() {
+            true => self.lanes.proceed(place, queue),
+            false => {
+                self.lanes.proceed_after_wait(place, queue);
+                self.retries.push(Reverse((Instant::now() + wait, place)));
+            }
+        }
         self.start_ready();
     }
 

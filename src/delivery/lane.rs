@@ -289,14 +289,24 @@ impl Lanes {
     /// Instead of the release: the call keeps its lanes and waits for a slot in this target queue of its rule, ahead of calls
     /// that have not begun.
     pub fn proceed(&mut self, place: Place, queue: QueueNumber) {
+        self.follow_up(place, queue, Stage::Queued);
+        self.queue_for_slot(place);
+    }
+
+    /// The same for a call that waits first, until it is [resumed](Lanes::resume).
+    pub fn proceed_after_wait(&mut self, place: Place, queue: QueueNumber) {
+        self.follow_up(place, queue, Stage::Resting);
+        self.queue_of_mut(place).resting += 1;
+    }
+
+    fn follow_up(&mut self, place: Place, queue: QueueNumber, stage: Stage) {
         let slot = &mut self.slots[place as usize];
         assert_eq!(slot.stage, Stage::Ended, "only what has ended is followed by something else");
-        (slot.stage, slot.turn, slot.queue) = (Stage::Queued, Turn::Call, queue);
+        (slot.stage, slot.turn, slot.queue) = (stage, Turn::Call, queue);
         let is_first = !std::mem::replace(&mut slot.is_begun, true);
         let rule = self.rules_of(place);
         rule.ended -= 1;
         rule.begun += usize::from(is_first);
-        self.queue_for_slot(place);
     }
 
     /// A call that is not under way, and has done nothing that another action follows, is not to start any more: it keeps its

@@ -10,10 +10,10 @@ use crate::delivery::answer::{self, Effect, ItemResult, Lack, Verdict};
 use crate::delivery::bundle::Bundle;
 use crate::delivery::lane::RuleNumber;
 use crate::delivery::sink::{Judged, Ready};
-use crate::delivery::{Delivery, Failure, Intent, Outcome};
+use crate::delivery::{Delivery, Failure, Intent, Outcome, SagaAction};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
-use crate::saga::{ActionEnd, ActionResult};
+use crate::saga::{ActionEnd, ActionId, ActionResult};
 
 #[derive(Debug)]
 pub(super) struct AttemptsUnderWay {
@@ -39,7 +39,8 @@ pub(super) struct AttemptsUnderWay {
 impl AttemptsUnderWay {
     pub fn new(bundle: Bundle, rule: RuleNumber, intent: Intent) -> AttemptsUnderWay {
         let attempts = Attempts::default();
-        let (target, inherited, failed, may_have_happened) = (0, 0, 0, false);
+        let failed = failed_before(&bundle);
+        let (target, inherited, may_have_happened) = (0, 0, false);
         let (waits, prepared, end) = (None, None, None);
         AttemptsUnderWay {
             bundle,
@@ -111,7 +112,19 @@ impl AttemptsUnderWay {
             }
         };
         let given_up = if self.may_have_happened { ActionEnd::Unknown } else { ActionEnd::Failed };
-        Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts: self.attempts.total(), message: said })
+        let (attempts, failed) = (self.attempts.total(), self.failed);
+        Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts, failed, message: said })
+    }
+
+    /// The wait before the first attempt: that of a retry, where a query found that an earlier call had not happened.
+    pub fn first_wait(&mut self) -> Duration {
+        match u32::try_from(self.failed).unwrap_or(u32::MAX) {
+            0 => Duration::ZERO,
+            failed => {
+                let waits = self.bundle.action().retry.waits_after(failed - 1);
+                self.waits.insert(waits).next_wait()
+            }
+        }
     }
 
     /// The wait before the next attempt: the rule's own, or what the server asks for if that is longer. After an attempt that
@@ -122,6 +135,16 @@ impl AttemptsUnderWay {
         }
         let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
+    }
+}
+
+/// Failed calls of earlier turns of the same step that count against its retries.
+fn failed_before(bundle: &Bundle) -> u64 {
+    match bundle {
+        Bundle::One(Delivery { saga_action: Some(SagaAction { action: ActionId::Step(n), log }), .. }) => {
+            log.steps.get(*n).map_or(0, |step| u64::from(step.failed))
+        }
+        _ => 0,
     }
 }
 

@@ -19,6 +19,12 @@ pub fn after(delivery: &Delivery, acted: ActionResult, outcome: &Outcome) -> Opt
         log.reason = Some(failure.reason);
     }
     saga.definition.record(&mut log, current.action, acted);
+    // It is no longer unknown whether it happened.
+    if let ActionId::Verify(n) = current.action
+        && log.steps[n].act.state == ActionState::Failed
+    {
+        log.reason = Some(Reason::Exhausted);
+    }
     let next = saga.definition.next(&mut log);
     Some((log, next))
 }

@@ -95,6 +95,7 @@ impl Saga {
             is_repeatable: actions[step.action].is_repeatable,
             can_undo: step.undo.is_some(),
             can_verify: step.verify.is_some(),
+            retries: actions[step.action].retry.retries,
         };
         let steps_defined = steps.iter().map(step).collect();
         let definition = SagaDefinition { steps: steps_defined, has_on_success: false, has_on_failure: false };

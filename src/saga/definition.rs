@@ -4,9 +4,7 @@
 //! after that, and the next action. The log alone decides, so that a restart continues exactly where the saga was.
 
 use super::{ActionEnd, ActionId, ActionLog, ActionResult, ActionState, Direction, SagaEffect, SagaLog, StepLog};
-
-/// So many times a step is called again after a query found that it had not happened.
-const CALLS_AFTER_QUERY_MAX: u32 = 3;
+use crate::retry::Retries;
 
 /// The steps and callbacks that a rule defines.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +22,8 @@ pub struct StepDefinition {
     pub is_repeatable: bool,
     pub can_undo: bool,
     pub can_verify: bool,
+    /// How often it may be called again, also after a query found that it had not happened.
+    pub retries: Retries,
 }
 
 /// What to do next.
@@ -87,7 +87,7 @@ impl SagaDefinition {
             name: step.name.clone(),
             act: ActionLog::WAITING,
             undo: ActionLog::WAITING,
-            queries: 0,
+            failed: 0,
             answer: None,
         };
         SagaLog {
@@ -183,7 +183,7 @@ impl SagaDefinition {
 
     /// Records how an action ended.
     pub fn record(&self, log: &mut SagaLog, action: ActionId, acted: ActionResult) {
-        let ActionResult { end, attempts, message } = acted;
+        let ActionResult { end, attempts, failed, message } = acted;
         let act = log.act_mut(action);
         act.message = message;
         if !matches!(action, ActionId::Verify(_)) {
@@ -205,7 +205,9 @@ impl SagaDefinition {
                 self.turn_back_or_stop(log, n);
             }
             // The query comes next: the step stays begun.
-            (ActionId::Step(n), ActionEnd::Unknown) if self.is_verified_by_query(n) => {}
+            (ActionId::Step(n), ActionEnd::Unknown) if self.is_verified_by_query(n) => {
+                log.steps[n].failed = u32::try_from(failed).unwrap_or(u32::MAX);
+            }
             (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => {
                 self.leave_unknown(log, n)
             }
@@ -215,9 +217,9 @@ impl SagaDefinition {
             }
             (ActionId::Verify(n), ActionEnd::Verified { happened: false, .. }) => {
                 let step = &mut log.steps[n];
-                step.queries += 1;
+                step.failed = step.failed.saturating_add(1);
                 (step.act.state, step.act.is_in_doubt) = (ActionState::Waiting, false);
-                if step.queries > CALLS_AFTER_QUERY_MAX {
+                if !self.steps[n].retries.allow_another(u64::from(step.failed)) {
                     step.act.state = ActionState::Failed;
                     self.turn_back_or_stop(log, n);
                 }
@@ -300,7 +302,7 @@ impl SagaDefinition {
                 step.act.state = ActionState::Waiting;
             }
             step.undo.state = ActionState::Waiting;
-            step.queries = 0;
+            step.failed = 0;
         }
     }
 

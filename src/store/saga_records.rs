@@ -28,7 +28,8 @@ struct StepRecord<'a> {
     name: Cow<'a, str>,
     act: ActRecord<'a>,
     undo: ActRecord<'a>,
-    queries: u32,
+    #[serde(rename = "queries")]
+    failed: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<KeptRecord<'a>>,
 }
@@ -106,12 +107,12 @@ pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, SagaLog), Damage> 
 }
 
 fn step_record(step: &StepLog) -> StepRecord<'_> {
-    let StepLog { name, act, undo, queries, answer } = step;
+    let StepLog { name, act, undo, failed, answer } = step;
     StepRecord {
         name: (&**name).into(),
         act: act_record(act),
         undo: act_record(undo),
-        queries: *queries,
+        failed: *failed,
         answer: answer.as_ref().map(kept_record),
     }
 }
@@ -121,7 +122,7 @@ fn step(record: StepRecord) -> Result<StepLog, Damage> {
         name: record.name.into(),
         act: act(record.act)?,
         undo: act(record.undo)?,
-        queries: record.queries,
+        failed: record.failed,
         answer: record.answer.map(kept).transpose()?,
     })
 }
@@ -221,7 +222,7 @@ mod tests {
 
     fn any_step() -> impl Strategy<Value = StepLog> {
         let parts = (".{0,12}", any_act(), any_act(), any::<u32>(), proptest::option::of(any_kept()));
-        parts.prop_map(|(name, act, undo, queries, answer)| StepLog { name: name.into(), act, undo, queries, answer })
+        parts.prop_map(|(name, act, undo, failed, answer)| StepLog { name: name.into(), act, undo, failed, answer })
     }
 
     fn any_log() -> impl Strategy<Value = SagaLog> {
@@ -265,7 +266,7 @@ mod tests {
         let [account, mail] = log.steps.as_slice() else { panic!("{log:?}") };
         let bodies = [account, mail].map(|step| step.answer.as_ref().expect("kept").body.to_vec());
         assert_eq!(bodies, [vec![0, 255], b"{}".to_vec()]);
-        assert_eq!((account.undo.state, account.undo.is_in_doubt, account.queries), (ActionState::Unknown, true, 3));
+        assert_eq!((account.undo.state, account.undo.is_in_doubt, account.failed), (ActionState::Unknown, true, 3));
         assert_eq!((mail.act.round, log.callback.attempts), (7, 4));
         let of = decode_of_letters(br#"{"standing":"open","letters":[3,9],"open":[9]}"#).expect("readable");
         assert_eq!(of, OfLetters { effect: SagaEffect::Partial, letters: vec![3, 9], open: vec![9] });

@@ -152,7 +152,7 @@ mod tests {
             name: (*name).into(),
             act: act(*state),
             undo: act(*undo),
-            queries: 0,
+            failed: 0,
             answer: None,
         };
         let steps = steps.iter().map(step).collect();

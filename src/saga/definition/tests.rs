@@ -6,7 +6,13 @@ use super::super::{KeptAnswer, SagaEffect};
 use super::*;
 
 fn step(name: &str) -> StepDefinition {
-    StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false }
+    StepDefinition {
+        name: name.into(),
+        is_repeatable: true,
+        can_undo: true,
+        can_verify: false,
+        retries: Retries::AtMost(3),
+    }
 }
 
 fn definition(steps: Vec<StepDefinition>) -> SagaDefinition {
@@ -14,7 +20,7 @@ fn definition(steps: Vec<StepDefinition>) -> SagaDefinition {
 }
 
 fn acted(end: ActionEnd) -> ActionResult {
-    ActionResult { end, attempts: 1, message: "said".to_string() }
+    ActionResult { end, attempts: 1, failed: 0, message: "said".to_string() }
 }
 
 /// Continues a saga: each action must be the next one of the list and gets its result from there. Returns the ending.
@@ -193,6 +199,44 @@ fn an_action_that_was_not_called_after_all_stays_as_uncertain_as_before() {
 }
 
 #[test]
+fn a_step_is_called_again_after_a_no_as_often_as_its_retries_allow_with_those_that_failed_before() {
+    let no = || ActionEnd::Verified { happened: false, answer: None };
+    for (retries, failed, calls_max) in [
+        (Retries::AtMost(0), 0, 1),
+        (Retries::AtMost(1), 0, 2),
+        (Retries::AtMost(3), 0, 4),
+        (Retries::AtMost(3), 2, 2),
+        (Retries::AtMost(3), 3, 1),
+        (Retries::AtMost(9), 0, 10),
+        (Retries::Forever, 7, 50),
+    ] {
+        let charge = StepDefinition { is_repeatable: false, can_undo: false, can_verify: true, retries, ..step("a") };
+        let definition = definition(vec![charge]);
+        let mut log = definition.begin();
+        let mut calls = 0;
+        while let NextAction::Do(ActionId::Step(0)) = definition.next(&mut log)
+            && calls < calls_max
+        {
+            calls += 1;
+            definition.begin_action(&mut log, ActionId::Step(0));
+            // Of the first turn some calls were refused before one was lost.
+            let failed = failed.max(u64::from(log.steps[0].failed));
+            let lost = ActionResult { failed, ..acted(ActionEnd::Unknown) };
+            definition.record(&mut log, ActionId::Step(0), lost);
+            assert_eq!(definition.next(&mut log), NextAction::Do(ActionId::Verify(0)));
+            definition.begin_action(&mut log, ActionId::Verify(0));
+            definition.record(&mut log, ActionId::Verify(0), acted(no()));
+        }
+        assert_eq!(calls, calls_max, "{retries:?} after {failed}");
+        let ending = NextAction::End(SagaEnding::GivenUp { step: 0 });
+        assert_eq!(definition.next(&mut log) == ending, retries != Retries::Forever, "{retries:?}");
+        assert_eq!(log.effect(), SagaEffect::None, "{retries:?}: it is known that nothing happened");
+        definition.grant(&mut log, SagaCommand::Resume).expect("it was given up, or goes on");
+        assert_eq!((log.steps[0].failed, log.steps[0].act.state), (0, ActionState::Waiting), "{retries:?}");
+    }
+}
+
+#[test]
 fn an_uncertain_step_that_waits_for_its_turn_again_has_an_effect_until_it_is_undone() {
     let definition = definition(vec![step("a"), step("b")]);
     let mut log = definition.begin();
@@ -284,7 +328,8 @@ fn definitions() -> impl Strategy<Value = SagaDefinition> {
     (steps, any::<bool>(), any::<bool>()).prop_map(|(steps, has_on_success, has_on_failure)| {
         let step = |(n, (is_repeatable, can_undo, can_verify)): (usize, (bool, bool, bool))| {
             let name = format!("s{n}").into();
-            StepDefinition { name, is_repeatable, can_undo, can_verify: can_verify && !is_repeatable }
+            let can_verify = can_verify && !is_repeatable;
+            StepDefinition { name, is_repeatable, can_undo, can_verify, retries: Retries::AtMost(3) }
         };
         SagaDefinition { steps: steps.into_iter().enumerate().map(step).collect(), has_on_success, has_on_failure }
     })

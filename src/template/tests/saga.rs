@@ -3,6 +3,7 @@
 use super::*;
 use crate::saga::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};
 
+use crate::retry::Retries;
 fn kept(body: &str) -> KeptAnswer {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
     KeptAnswer { status: 201, headers, body: body.as_bytes().into(), is_cut: false, problem: None }
@@ -10,8 +11,13 @@ fn kept(body: &str) -> KeptAnswer {
 
 /// Three steps: one done with this answer, one that was given up, one that waits.
 fn log(answer: Option<KeptAnswer>) -> SagaLog {
-    let step =
-        |name: &str| StepDefinition { name: name.into(), is_repeatable: true, can_undo: true, can_verify: false };
+    let step = |name: &str| StepDefinition {
+        name: name.into(),
+        is_repeatable: true,
+        can_undo: true,
+        can_verify: false,
+        retries: Retries::Forever,
+    };
     let saga_definition = SagaDefinition {
         steps: ["account", "card", "mail"].map(step).into(),
         has_on_success: true,

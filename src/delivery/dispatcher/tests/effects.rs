@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::delivery::testing::{answer, rule_of_steps, saga};
-use crate::rules::{Saga, SagaStep, Sql, SqlSettings, SuccessStatuses, Verify, Work};
-use crate::saga::{ActionResult, KeptAnswer};
+use crate::retry::RetryPolicy;
+use crate::rules::{Rule, Saga, SagaStep, Sql, SqlSettings, SuccessStatuses, Verify, Work};
+use crate::saga::{ActionResult, KeptAnswer, NextAction, SagaEnding};
 use crate::template::Condition;
 
 const FIRST: ActionId = ActionId::Step(0);
@@ -158,7 +159,12 @@ async fn a_kept_answer_contains_none_of_our_secrets() {
 
 /// A rule whose one step must not be repeated, and whose query holds when the answer's JSON says `paid`.
 fn verifying_rule(url: &str) -> Arc<Rule> {
-    rule_of_steps(&[url, url], |rule| {
+    verifying_rule_of(url, url, |_| {})
+}
+
+fn verifying_rule_of(url: &str, query_url: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+    rule_of_steps(&[url, query_url], |rule| {
+        change(rule);
         rule.actions[0].is_repeatable = false;
         rule.actions[1].call_mut().settings.success = SuccessStatuses(vec![(200, 299), (404, 404)]);
         let when = "answer.status == 200 and answer.json.state == 'paid'";
@@ -196,6 +202,49 @@ async fn a_query_says_whether_its_step_happened() {
             (None, ActionEnd::Failed | ActionEnd::Unknown) => assert!(matches!(outcome, Outcome::Dead(_)), "{of}"),
             (expected, end) => panic!("{of}: {end:?} instead of {expected:?}"),
         }
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_did_not_happen_is_repeated_after_the_waits_of_its_retry_and_not_more_often() {
+    for (retries, calls, waits_ms) in [(0, 1, 0), (1, 2, 20), (2, 3, 60), (3, 4, 140)] {
+        // Refused once, then every answer is lost; the query always says that nothing happened.
+        let api = Api::start(|seen| match seen.head.starts_with("POST /query") {
+            true => answer(404, &[], "nothing"),
+            false if seen.attempt == 1 => Reply::Status(429),
+            false => Reply::LoseAnswer,
+        })
+        .await;
+        let rule = verifying_rule_of(&api.url(), &format!("{}query", api.url()), |rule| {
+            let initial = Duration::from_millis(20);
+            rule.actions[0].retry =
+                RetryPolicy { retries: Retries::AtMost(retries), initial, jitter: 0.0, ..RetryPolicy::default() };
+        });
+        let definition = &rule.saga.as_ref().expect("a saga").definition;
+        let mut dispatcher = dispatcher();
+        let began = Instant::now();
+        dispatcher.submit(saga(&rule, 1, 1, FIRST));
+        let mut next_action = NextAction::Do(FIRST);
+        while let NextAction::Do(action) = next_action {
+            let Completed { delivery, acted, ticket, .. } = act(&mut dispatcher).await;
+            let mut log = (*delivery.saga_action.as_ref().expect("a saga").log).clone();
+            definition.begin_action(&mut log, action);
+            definition.record(&mut log, action, acted.expect("it was tried"));
+            next_action = definition.next(&mut log);
+            match next_action {
+                NextAction::Do(action) => {
+                    let saga_action = Some(SagaAction { action, log: Arc::new(log) });
+                    dispatcher.proceed(ticket, Delivery { saga_action, ..delivery }, Intent::ToBeWritten);
+                }
+                NextAction::End(_) => dispatcher.release(ticket),
+            }
+        }
+        assert_eq!(next_action, NextAction::End(SagaEnding::GivenUp { step: 0 }), "{retries}");
+        let seen = api.seen();
+        let called = seen.iter().filter(|seen| !seen.head.starts_with("POST /query")).count();
+        assert_eq!(called, calls, "{retries}");
+        assert!(began.elapsed() >= Duration::from_millis(waits_ms), "{retries}: {:?}", began.elapsed());
+        assert_eq!((dispatcher.unresolved(), dispatcher.in_retry(), dispatcher.in_flight()), (0, 0, 0));
     }
 }
 

@@ -82,6 +82,8 @@ pub enum Error {
     Operator { operator: &'static str, left: String, right: String, fix: &'static str },
     #[error("{column} by itself is no condition; compare it, for example `row.column != ''`")]
     NoTruth { column: &'static str },
+    #[error("{kind} by itself says neither yes nor no; compare it, as in `{fix}`")]
+    NoTruthOfKind { kind: &'static str, fix: &'static str },
     #[error("the exact result of `{operator}` needs more than 38 digits; convert with `| float` first")]
     Inexact { operator: &'static str },
     #[error("there is no step `{step}`; fix the rule")]

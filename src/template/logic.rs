@@ -13,6 +13,7 @@ use super::EnvLookup;
 use super::compiled::{Stop, Term, Test};
 use super::error::{Error, Flaw, place_of};
 use super::expression::Expression;
+use super::nulls;
 use super::relation::Relation;
 use super::rewrite::{self, Rewritten};
 use super::scope::Scope;
@@ -138,7 +139,11 @@ impl Leaf {
             }
         }
         let value = self.expression.evaluate(&subject.scope())?;
-        Ok((!value.is_none()).then(|| value.is_true()))
+        match subject {
+            // Of what an API answers `"false"`, `[]` and `{"error": …}` are no yes.
+            Subject::Scope(_) => nulls::strict_truth_of(&value),
+            _ => Ok((!value.is_none()).then(|| value.is_true())),
+        }
     }
 }
 

@@ -100,6 +100,19 @@ pub(super) fn truth_of(operand: &Operand) -> Result<Option<bool>, Error> {
     }
 }
 
+/// The same where only what is true, false or a number decides: a text, a list and a map are neither yes nor no, whatever is in them.
+pub(super) fn strict_truth_of(value: &Value) -> Result<Option<bool>, Error> {
+    let of_kind = |kind, fix| Err(Error::NoTruthOfKind { kind, fix });
+    match (Operand::of_value(value).scalar, value.kind()) {
+        (Scalar::Null, _) => Ok(None),
+        (Scalar::Decimal(digits), _) => Ok(Some(!decimal::is_zero(digits))),
+        (_, ValueKind::Bool | ValueKind::Number) => Ok(Some(value.is_true())),
+        (Scalar::Text(_) | Scalar::Bytes(_), _) => of_kind("a text", "answer.json.ok == 'true'"),
+        (_, ValueKind::Map) => of_kind("a map", "answer.json.error is defined"),
+        _ => of_kind("a list", "answer.json.items | length > 0"),
+    }
+}
+
 fn related(relation: Relation, a: &Value, b: &Value) -> EngineOutcome<Value> {
     truth(operators::defined(a, b).and_then(|()| holds(relation, &Operand::of_value(a), &Operand::of_value(b))))
 }

@@ -1,9 +1,11 @@
 //! What templates read of a saga, and that nothing of it is ever an empty text by mistake.
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::retry::Retries;
 use crate::saga::{ActionState, KeptAnswer, SagaDefinition, SagaLog, StepDefinition};
 
-use crate::retry::Retries;
 fn kept(body: &str) -> KeptAnswer {
     let headers = vec![("location".into(), "/accounts/7".into()), ("x-a".into(), "".into())];
     KeptAnswer { status: 201, headers, body: body.as_bytes().into(), is_cut: false, problem: None }
@@ -138,6 +140,83 @@ fn a_query_is_judged_by_its_answer() {
     assert!(error.contains("`answer.json.nothing` is undefined"), "{error}");
     let error = holds("answer.json.a", KeptAnswer { is_cut: true, ..kept("{}") }).expect_err("half an answer");
     assert!(error.contains("the answer to this call is longer than"), "{error}");
+}
+
+/// What a condition says of an answer in which `v` is this; an error is its text.
+fn of_value(condition: &str, value: &serde_json::Value) -> Result<Option<bool>, String> {
+    let condition = Condition::compile(condition, "r", &no_env).unwrap_or_else(|flaws| panic!("{flaws:?}"));
+    let answer = kept(&serde_json::json!({ "v": value }).to_string());
+    condition.decide_in(&scope(log(None)).with_answer(answer)).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_text_a_list_and_a_map_of_an_answer_say_neither_yes_nor_no() {
+    for (value, expected) in [
+        ("true", Ok(Some(true))),
+        ("false", Ok(Some(false))),
+        ("null", Ok(None)),
+        ("0", Ok(Some(false))),
+        ("1", Ok(Some(true))),
+        ("-2", Ok(Some(true))),
+        ("0.0", Ok(Some(false))),
+        ("0.5", Ok(Some(true))),
+        ("0.00000000000000000000000000000001", Ok(Some(true))),
+        ("18446744073709551616", Ok(Some(true))),
+        (r#""false""#, Err("a text by itself says neither yes nor no; compare it, as in `answer.json.ok == 'true'`")),
+        (r#""true""#, Err("a text by itself")),
+        (r#""""#, Err("a text by itself")),
+        (r#""0""#, Err("a text by itself")),
+        ("[]", Err("a list by itself says neither yes nor no; compare it, as in `answer.json.items | length > 0`")),
+        ("[1]", Err("a list by itself")),
+        ("{}", Err("a map by itself says neither yes nor no; compare it, as in `answer.json.error is defined`")),
+        (r#"{"a": 1}"#, Err("a map by itself")),
+    ] {
+        let value: serde_json::Value = serde_json::from_str(value).expect("JSON");
+        match (of_value("answer.json.v", &value), expected) {
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{value}: {error}"),
+            (said, expected) => assert_eq!(said, expected.map_err(str::to_owned), "{value}"),
+        }
+    }
+    let text = serde_json::json!("false");
+    for compared in ["answer.json.v == 'true'", "answer.json.v in ['true', 'yes']", "answer.json.v is undefined"] {
+        assert_eq!(of_value(compared, &text), Ok(Some(false)), "{compared}");
+    }
+    assert_eq!(of_value("answer.json.v == 'false' or answer.json.v", &text), Ok(Some(true)), "no further than needed");
+}
+
+proptest! {
+    #[test]
+    fn a_value_of_an_answer_counts_the_same_by_itself_and_within_and_or_not(value in json_values()) {
+        let alone = of_value("answer.json.v", &value);
+        for (condition, is_negated) in [
+            ("not answer.json.v", true),
+            ("not (not answer.json.v)", false),
+            ("answer.json.v and true", false),
+            ("true and answer.json.v", false),
+            ("answer.json.v or false", false),
+            ("false or answer.json.v", false),
+            ("answer.json.v if true else false", false),
+            ("(not answer.json.v) and true", true),
+        ] {
+            let expected = alone.clone().map(|truth| truth.map(|truth| truth != is_negated));
+            prop_assert_eq!(of_value(condition, &value), expected, "{} of {}", condition, value);
+        }
+        let decides = !matches!(value, serde_json::Value::String(_) | serde_json::Value::Array(_) | serde_json::Value::Object(_));
+        prop_assert_eq!(alone.is_ok(), decides, "{}", value);
+    }
+}
+
+fn json_values() -> impl Strategy<Value = serde_json::Value> {
+    prop_oneof![
+        Just(serde_json::Value::Null),
+        any::<bool>().prop_map(Into::into),
+        any::<i64>().prop_map(Into::into),
+        (-2..3_i64).prop_map(Into::into),
+        (-1e9..1e9_f64).prop_map(Into::into),
+        "(true|false|0|1|ok|)".prop_map(Into::into),
+        prop::collection::vec(0..3_i64, 0..3).prop_map(Into::into),
+        prop::collection::btree_map("[a-c]", 0..3_i64, 0..3).prop_map(|map| serde_json::json!(map)),
+    ]
 }
 
 #[test]

@@ -69,3 +69,38 @@ pub fn outcome_of(saga: &Saga, log: &SagaLog, ending: SagaEnding, last: &Outcome
     };
     Outcome::Dead(Failure { reason, message })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::delivery::{SagaAction, testing};
+    use crate::rules::RuleSet;
+
+    #[test]
+    fn what_a_query_found_not_to_have_happened_is_given_up_as_exhausted() {
+        let text = "table: shop.orders\nrules:\n  - name: r\n    retry: {retries: 0}\n    call:\n      url: http://a.test/\n      \
+                    idempotent: false\n      verify: {call: {url: 'http://a.test/q'}, when: answer.status == 200}\n";
+        let rules = RuleSet::from_texts(&[("r.yaml".into(), text.to_owned())], &|_| None).expect("it loads");
+        let rule = &rules.rules()[0];
+        let saga = rule.saga.as_ref().expect("a saga");
+        let acted = |end| ActionResult { end, attempts: 1, failed: 0, message: "said".to_owned() };
+        let at = |action, log| Some(SagaAction { action, log: Arc::new(log) });
+
+        let mut delivery = testing::delivery(rule, 1, 7);
+        delivery.saga_action = at(ActionId::Step(0), saga.definition.begin());
+        let lost = Outcome::Dead(Failure { reason: Reason::Unknown, message: "no answer".to_owned() });
+        let (log, next) = after(&delivery, acted(ActionEnd::Unknown), &lost).expect("a saga");
+        assert_eq!((log.reason, next), (Some(Reason::Unknown), NextAction::Do(ActionId::Verify(0))));
+
+        delivery.saga_action = at(ActionId::Verify(0), log);
+        let answered = Outcome::Delivered { status: 404 };
+        let no = ActionEnd::Verified { happened: false, answer: None };
+        let (log, next) = after(&delivery, acted(no), &answered).expect("a saga");
+        let NextAction::End(ending) = next else { panic!("{next:?}") };
+        let outcome = outcome_of(saga, &log, ending, &answered);
+        let Outcome::Dead(Failure { reason, message }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!((reason, &*message), (Reason::Exhausted, "said"));
+    }
+}

@@ -260,6 +260,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 tls: None,
                 success_when: None,
                 item_line: None,
+                array_wrap: None,
                 settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::array_wrap::ArrayWrap;
 use super::auth::{Auth, Signing};
 use super::diagnostic::FilePlace;
 use super::settings::CallSettings;
@@ -21,6 +22,8 @@ pub struct Call {
     pub body: Body,
     /// The line before each body, in batches that are lines of JSON.
     pub item_line: Option<BodyTemplate>,
+    /// What stands around the array of a batch.
+    pub array_wrap: Option<ArrayWrap>,
     pub auth: Option<Auth>,
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.

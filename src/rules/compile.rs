@@ -9,6 +9,7 @@ mod outside;
 mod proxy;
 mod sign;
 mod tls;
+mod wrap;
 
 pub(super) use self::outside::{IfNoSecret, Variables};
 
@@ -229,18 +230,26 @@ impl Compiler<'_> {
             Some(node) => Some(self.body(node)?),
             None => None,
         };
+        let array_wrap = match spec.array_wrap {
+            Some(node) => Some(self.array_wrap(node)?),
+            None => None,
+        };
         let (body, auth, sign, tls, success_when) = (body?, auth?, sign?, tls?, success_when?);
-        let call = Call { url, url_at: spec.url.at, headers, body, item_line, auth, sign, tls, success_when, settings };
+        let url_at = spec.url.at;
+        let call = Call { url, url_at, headers, body, item_line, array_wrap, auth, sign, tls, success_when, settings };
         complete.then_some(call)
     }
 
     /// One request stands for many rows, so that only its body may tell them apart.
     fn refuse_reading_rows(&mut self, written: &CallSpec, call: &Call, key: &str, tables: &TablePatterns) {
         let headers = written.headers.iter().zip(&call.headers);
-        let headers = headers
-            .map(|(written, (name, template))| (format!("header `{name}`"), written.value, template.names_read()));
-        let url = ("the URL".to_string(), written.url, call.url.names_read());
-        for (what, node, names) in std::iter::once(url).chain(headers) {
+        let headers = headers.map(|(written, (name, template))| {
+            (format!("header `{name}`"), written.value, template.names_read().to_vec())
+        });
+        let url = ("the URL".to_string(), written.url, call.url.names_read().to_vec());
+        let wrap = written.array_wrap.map_or(Vec::new(), |node| self.reads_of_wrap(node));
+        let wrap = wrap.into_iter().map(|(node, names)| ("`wrap`".to_string(), node, names));
+        for (what, node, names) in std::iter::once(url).chain(headers).chain(wrap) {
             for read in names {
                 if ["schema", "table"].contains(&read.name.as_str()) && tables.name_one_table() {
                     continue;
@@ -347,15 +356,20 @@ impl Compiler<'_> {
                 let members: Vec<Option<(Box<str>, BodyTemplate)>> = members
                     .iter()
                     .map(|(key, member)| {
-                        if key.text.contains("{{") || key.text.contains("{%") {
-                            self.reader.problem(key.at, "a key of a body is literal; a template can only be a value");
-                        }
-                        Some((key.text.as_str().into(), self.content(member, TextTemplate::compile_optional)?))
+                        let name = self.literal_key(key);
+                        Some((name, self.content(member, TextTemplate::compile_optional)?))
                     })
                     .collect();
                 members.into_iter().collect::<Option<_>>().map(BodyTemplate::Object)
             }
         }
+    }
+
+    fn literal_key(&mut self, key: &Key) -> Box<str> {
+        if key.text.contains("{{") || key.text.contains("{%") {
+            self.reader.problem(key.at, "a key of a body is literal; a template can only be a value");
+        }
+        key.text.as_str().into()
     }
 
     /// Reports a template's flaws at their places in the file.

@@ -4,6 +4,7 @@
 //! checked completely when it is loaded; what loads can only fail on data.
 
 mod actions;
+mod array_wrap;
 mod auth;
 mod batch;
 mod call;
@@ -34,6 +35,7 @@ mod vars;
 mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
+pub use array_wrap::ArrayWrap;
 pub use auth::{
     Auth, AwsCredentials, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, QueryKey, RequestPart, RequestPiece,
     RequestText, SignatureEncoding, Signing, SigningKey,

@@ -158,8 +158,8 @@ impl<'n> NodeReader<'_> {
         let redact = get("redact").map_or(Vec::new(), |node| self.words(node, "redact"));
         let mut actions = self.actions(node, members);
         let gathering = self.gathering(members, &order_by, actions.as_ref().and_then(ActionListSpec::call));
-        if let (Some(line), Some(call)) = (gathering.line, actions.as_mut().and_then(ActionListSpec::call_mut)) {
-            call.item_line = Some(line);
+        if let Some(call) = actions.as_mut().and_then(ActionListSpec::call_mut) {
+            (call.item_line, call.array_wrap) = (gathering.line, gathering.wrap);
         }
         if let Some(actions) = actions.as_ref().filter(|actions| !actions.by_op.is_empty()) {
             on.clone_from(&actions.by_op);

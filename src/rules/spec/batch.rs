@@ -12,7 +12,7 @@ use super::super::rule::OrderBy;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::{BodySpec, CallSpec};
 
-const BATCH_KEYS: [&str; 6] = ["size", "bytes", "wait", "format", "line", "results"];
+const BATCH_KEYS: [&str; 7] = ["size", "bytes", "wait", "format", "wrap", "line", "results"];
 const COALESCE_KEYS: [&str; 1] = ["within"];
 const RESULTS_KEYS: [&str; 3] = ["items", "status", "error"];
 const SIZE_DEFAULT: usize = 100;
@@ -37,6 +37,8 @@ pub(in crate::rules) struct GatheringSpec<'n> {
     pub coalesce: Option<Duration>,
     /// What stands before each body, in a batch of lines.
     pub line: Option<&'n Node>,
+    /// What stands around an array: the name of its member, or an object.
+    pub wrap: Option<&'n Node>,
     /// The key by which one call carries several changes, for messages.
     pub key: &'static str,
 }
@@ -93,11 +95,18 @@ impl NodeReader<'_> {
                 }
             }
         }
-        let line = get("batch").and_then(|node| match &node.kind {
-            NodeKind::Map(members) => member(members, "line"),
+        let of_batch = |name| match get("batch").map(|node| &node.kind) {
+            Some(NodeKind::Map(members)) => member(members, name),
             _ => None,
-        });
-        GatheringSpec { batch, coalesce, line, key }
+        };
+        let (line, wrap) = (of_batch("line"), of_batch("wrap"));
+        if let (Some(node), Some(call)) = (wrap, call)
+            && call.body.is_cloud_event()
+        {
+            let message = "`wrap` would make another document of a batch of CloudEvents; leave one of them out";
+            self.problem(node.at, message);
+        }
+        GatheringSpec { batch, coalesce, line, wrap, key }
     }
 
     fn per(&mut self, node: &Node) -> bool {
@@ -120,6 +129,9 @@ impl NodeReader<'_> {
         if let (Some(node), Some(BatchFormat::Array | BatchFormat::Lines)) = (get("line"), format) {
             self.problem(node.at, "`line` stands before each body of a batch with `format: ndjson` only");
         }
+        if let Some(node) = get("wrap") {
+            self.wrap(node, format);
+        }
         let results = get("results").and_then(|node| self.results(node));
         if let (Some(node), OrderBy::Table) = (get("results"), order_by) {
             let message = "with `results` a call holds each ordering key once, which for `order_by: table` is a single \
@@ -133,6 +145,25 @@ impl NodeReader<'_> {
             until: if per_transaction { Until::TransactionEnd } else { Until::Wait(wait.unwrap_or(WAIT_DEFAULT)) },
             results,
         })
+    }
+
+    /// Checks the shape of what stands around the array.
+    fn wrap(&mut self, node: &Node, format: Option<BatchFormat>) {
+        if let Some(BatchFormat::Ndjson | BatchFormat::Lines) = format {
+            self.problem(node.at, "`wrap` stands around the array of a batch with `format: array` only");
+        }
+        let is_sound = match &node.kind {
+            NodeKind::Scalar { .. } => {
+                self.string(node, "wrap").is_some_and(|name| !name.is_empty() && !name.contains("{{"))
+            }
+            NodeKind::Map(_) => empty_lists(node) == 1,
+            NodeKind::List(_) => false,
+        };
+        if !is_sound {
+            let message = "`wrap` is the name of the member that holds the changes, as in `wrap: inputs`, or an object with one \
+                           empty list in their place, as in `wrap: {source: shop, events: []}`";
+            self.problem(node.at, message);
+        }
     }
 
     fn coalesce(&mut self, node: &Node) -> Option<Duration> {
@@ -186,6 +217,15 @@ impl NodeReader<'_> {
             return None;
         }
         Some(text.to_string())
+    }
+}
+
+fn empty_lists(node: &Node) -> usize {
+    match &node.kind {
+        NodeKind::Scalar { .. } => 0,
+        NodeKind::List(items) if items.is_empty() => 1,
+        NodeKind::List(items) => items.iter().map(empty_lists).sum(),
+        NodeKind::Map(members) => members.iter().map(|(_, member)| empty_lists(member)).sum(),
     }
 }
 

@@ -45,6 +45,10 @@ pub(in crate::rules) enum BodySpec<'n> {
 }
 
 impl BodySpec<'_> {
+    pub fn is_cloud_event(&self) -> bool {
+        matches!(self, BodySpec::Format(format) if matches!(format(), Body::CloudEvent(_)))
+    }
+
     /// Whether it is the body of one item in a JSON array; else the key that says otherwise.
     pub fn key_of_other_than_json(&self) -> Option<&'static str> {
         match self {

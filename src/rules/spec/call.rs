@@ -25,6 +25,8 @@ pub(in crate::rules) struct CallSpec<'n> {
     pub body: BodySpec<'n>,
     /// `line` of the rule's `batch`.
     pub item_line: Option<&'n Node>,
+    /// `wrap` of the rule's `batch`.
+    pub array_wrap: Option<&'n Node>,
     pub auth: Option<&'n Node>,
     pub sign: Option<&'n Node>,
     pub tls: Option<&'n Node>,
@@ -69,6 +71,7 @@ impl<'n> NodeReader<'_> {
             headers,
             body,
             item_line: None,
+            array_wrap: None,
             auth: get("auth"),
             sign: get("sign"),
             tls: get("tls"),

@@ -11,7 +11,7 @@ use super::item::{self, ItemPlace};
 use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::change::DeliveryId;
 use crate::delivery::Delivery;
-use crate::rules::{Auth, Body, Call, Signing};
+use crate::rules::{ArrayWrap, Auth, Body, Call, Signing};
 use crate::template::{BodyTemplate, Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
@@ -54,7 +54,9 @@ fn envelope(
             _ => None,
         },
         hides_url: call.url.uses_env(),
-        hides_body: call.body.uses_env() || call.item_line.as_ref().is_some_and(BodyTemplate::uses_env),
+        hides_body: call.body.uses_env()
+            || call.item_line.as_ref().is_some_and(BodyTemplate::uses_env)
+            || call.array_wrap.as_ref().is_some_and(ArrayWrap::uses_env),
     })
 }
 

@@ -63,7 +63,7 @@ fn results_and_coalescing_are_read() {
 #[test]
 fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
     let cases = [
-        ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, format, line, results"),
+        ("batch: 5", "", 4, 12, "`batch` must be a map of size, bytes, wait, format, wrap, line, results"),
         ("batch: {szie: 5}", "", 4, 13, "did you mean `size`?"),
         ("batch: {size: 0}", "", 4, 19, "from 1 to 10000"),
         ("batch: {size: 10001}", "", 4, 19, "from 1 to 10000"),
@@ -76,6 +76,14 @@ fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
         ("batch: {results: {status: /s}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
         ("batch: {results: {items: /r, status: /s, error: /e}}", "", 4, 22, "one of `status` and `error`"),
         ("batch: {results: {items: r, status: /s}}", "", 4, 30, "begins with `/`"),
+        ("batch: {wrap: []}", "", 4, 19, "the name of the member"),
+        ("batch: {wrap: ''}", "", 4, 19, "the name of the member"),
+        ("batch: {wrap: {a: 1}}", "", 4, 19, "an object with one empty list"),
+        ("batch: {wrap: {a: [], b: [[]]}}", "", 4, 19, "an object with one empty list"),
+        ("batch: {format: ndjson, wrap: a}", "", 4, 35, "with `format: array` only"),
+        ("batch: {wrap: a}", "format: cloudevents", 4, 19, "leave one of them out"),
+        ("batch: {wrap: {a: '{{ row.id }}', b: []}}", "", 4, 27, "`wrap` reads `row`, but with `batch`"),
+        ("batch: {wrap: {'{{ op }}': []}}", "", 4, 20, "a key of a body is literal"),
         ("order_by: table\n    batch: {results: {items: /r, status: /s}}", "", 5, 22, "a single row"),
         ("batch: {}", "method: DELETE", 4, 5, "this DELETE has none"),
         ("per: transaction", "method: GET", 4, 5, "this GET has none"),

@@ -6,7 +6,7 @@
 const TEXTS: &[(&str, &[&str])] = &[
     ("a condition, an expression", &["when", "wait"]),
     ("an address with templates, and the hosts that rows may choose", &["url", "allow_hosts"]),
-    ("templates, and whether they fit what is sent", &["headers", "body", "form", "multipart", "text", "line"]),
+    ("templates, and whether they fit what is sent", &["headers", "body", "form", "multipart", "text", "line", "wrap"]),
     ("values with a name, and whether something reads them", &["vars"]),
     ("a statement and its parameters", &["statement", "params"]),
     ("secrets from the environment and from files, certificates", &["auth", "sign", "tls", "insecure_tls", "proxy"]),

@@ -26,20 +26,26 @@ pub(super) fn prepare_one(delivery: &Delivery, call: &Call) -> Result<PreparedRe
 }
 
 /// What stands around the items of a call.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Frame {
     place: ItemPlace,
-    open: &'static [u8],
+    open: Vec<u8>,
     between: &'static [u8],
-    close: &'static [u8],
+    close: Vec<u8>,
 }
 
 impl Frame {
-    fn of(rule: &Rule) -> Frame {
+    /// An error is a line for people.
+    fn of(rule: &Rule, call: &Call, scope: &Scope) -> Result<Frame, String> {
         match rule.batch.as_ref().map_or(BatchFormat::Array, |batch| batch.format) {
-            BatchFormat::Array => Frame { place: ItemPlace::InArray, open: b"[", between: b",", close: b"]" },
+            BatchFormat::Array => {
+                let around = call.array_wrap.as_ref().map(|wrap| wrap.render(scope)).transpose();
+                let (before, behind) = around.map_err(|error| format!("`wrap`: {error}"))?.unwrap_or_default();
+                let (open, close) = ([&before[..], b"["].concat(), [b"]", &behind[..]].concat());
+                Ok(Frame { place: ItemPlace::InArray, open, between: b",", close })
+            }
             BatchFormat::Ndjson | BatchFormat::Lines => {
-                Frame { place: ItemPlace::OnLine, open: b"", between: b"", close: b"" }
+                Ok(Frame { place: ItemPlace::OnLine, open: Vec::new(), between: b"", close: Vec::new() })
             }
         }
     }
@@ -49,11 +55,17 @@ impl Frame {
 pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedArray<PreparedRequest> {
     let rule = &items[0].delivery.rule;
     let bytes_max = rule.batch.as_ref().map_or(usize::MAX, |batch| batch.bytes);
-    let frame = Frame::of(rule);
+    // What belongs to the request reads no row, so that any delivery will do for it.
+    let Delivery { change, id, .. } = &items[0].delivery;
+    let scope = Scope::new(change, *id);
+    let frame = match Frame::of(rule, call, &scope) {
+        Ok(frame) => frame,
+        Err(why) => return RenderedArray { unfit: Vec::new(), ready: Err(Unready::Unrenderable(why)) },
+    };
     let mut out = Vec::with_capacity((items.len() * USUAL_BYTES).min(bytes_max));
     let mut unfit = Vec::new();
     let mut ids = Vec::with_capacity(items.len());
-    out.extend_from_slice(frame.open);
+    out.extend_from_slice(&frame.open);
     for (index, Item { delivery, .. }) in items.iter().enumerate() {
         let begin = out.len();
         if !ids.is_empty() {
@@ -71,15 +83,11 @@ pub(in crate::delivery) fn prepare_all(items: &[Item], call: &Call) -> RenderedA
             }
         }
     }
-    out.extend_from_slice(frame.close);
+    out.extend_from_slice(&frame.close);
     let ready = match ids.is_empty() {
         true => Err(Unready::Nothing),
-        false => {
-            // URL and headers read no row then, so that any delivery will do for them.
-            let Delivery { change, id, .. } = &items[0].delivery;
-            envelope(call, DeliveryId::of_all(ids), frame.place, &Scope::new(change, *id), || Ok(out.into()))
-                .map_err(Unready::Unrenderable)
-        }
+        false => envelope(call, DeliveryId::of_all(ids), frame.place, &scope, || Ok(out.into()))
+            .map_err(Unready::Unrenderable),
     };
     RenderedArray { unfit, ready }
 }

@@ -157,6 +157,48 @@ fn lines(batch: &str, call: &str) -> (String, String, usize) {
 }
 
 #[test]
+fn an_array_may_stand_within_an_object() {
+    for (wrap, expected) in [
+        ("items", r#"{"items":[1,2,3]}"#),
+        ("'a \"b\"'", r#"{"a \"b\"":[1,2,3]}"#),
+        (
+            "{v: 1.50, of: [1, {rows: []}], note: 'a[]', more: null}",
+            r#"{"v":1.50,"of":[1,{"rows":[1,2,3]}],"note":"a[]","more":null}"#,
+        ),
+        ("{n: \"{{ table }}\\0\", rows: []}", r#"{"n":"orders\u0000","rows":[1,2,3]}"#),
+    ] {
+        let (body, content_type, unfit) = lines(&format!("{{wrap: {wrap}}}"), "body: '{{ row.id }}'");
+        assert_eq!((body.as_str(), content_type.as_str(), unfit), (expected, "application/json", 0), "{wrap}");
+    }
+}
+
+#[test]
+fn what_stands_around_an_array_counts_as_bytes_of_the_call_and_hides_its_secrets() {
+    let env = |name: &str| (name == "KEY").then(|| "s3cret".to_owned());
+    let whole = |pad: usize| format!(r#"{{"key":"s3cret","pad":"{}","rows":[1,2,3]}}"#, "x".repeat(pad));
+    let exact = 1024 - whole(0).len();
+    for (pad, expected) in
+        [(exact, None), (exact + 1, Some(2)), (exact + 2, Some(2)), (exact + 3, Some(1)), (1024, Some(1))]
+    {
+        let text = format!(
+            "table: shop.orders\nrules:\n  - name: r\n    batch: {{bytes: 1 KiB, wrap: {{key: '{{{{ env.KEY }}}}', pad: {}, rows: []}}}}\n    call: {{url: 'http://a.test/', body: '{{{{ row.id }}}}'}}\n",
+            "x".repeat(pad)
+        );
+        let rules = RuleSet::from_texts(&[("r.yaml".into(), text)], &env).unwrap_or_else(|flaws| panic!("{flaws}"));
+        let rule = &rules.rules()[0];
+        let items: Vec<Item> = (1..4).map(|number| Item::alone(delivery(rule, number, number as i64))).collect();
+        match (gathered(&items).ready, expected) {
+            (Ok(prepared), None) => {
+                assert_eq!(prepared.body, whole(pad));
+                assert!(!prepared.shown().to_curl().contains("s3cret"), "{}", prepared.shown().to_curl());
+            }
+            (Err(Unready::TooLarge { fitting }), Some(expected)) => assert_eq!(fitting, expected, "{pad}"),
+            _ => panic!("{pad}"),
+        }
+    }
+}
+
+#[test]
 fn a_batch_may_be_lines_of_json_each_behind_a_line_of_its_own() {
     let ndjson = "application/x-ndjson".to_owned();
     let plain = lines("{format: ndjson}", "body: {id: '{{ row.id }}', note: \"a\\nb\"}");

@@ -51,6 +51,15 @@ pub struct Results {
 pub enum ItemVerdict {
     /// A status, which counts as that of a whole answer does.
     Status(String),
-    /// An error; absent, null, false or empty means success.
-    Error(String),
+    Error(ItemError),
+}
+
+/// Where an element shows an error; absent, null, false or empty means success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemError {
+    pub error: String,
+    /// A status that says whether what has an error is sent again; none: it is not.
+    pub status: Option<String>,
+    /// Errors after which it is sent again.
+    pub retry: Vec<String>,
 }

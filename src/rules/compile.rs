@@ -191,6 +191,10 @@ impl Compiler<'_> {
             }
         }
         let body = match &spec.body {
+            // A change may send only the line before it.
+            BodySpec::Json(node) if spec.item_line.is_some() => {
+                self.content(node, TextTemplate::compile_optional).map(Body::Template)
+            }
             BodySpec::Json(node) => self.body(node).map(Body::Template),
             BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
             BodySpec::Multipart(parts) => self.multipart(parts).map(Body::Multipart),

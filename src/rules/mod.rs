@@ -40,7 +40,7 @@ pub use auth::{
     Auth, AwsCredentials, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, QueryKey, RequestPart, RequestPiece,
     RequestText, SignatureEncoding, Signing, SigningKey,
 };
-pub use batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
+pub use batch::{Batch, BatchFormat, ItemError, ItemVerdict, Results, Until};
 pub use call::{Body, Call, CloudEventMode, RetryOn};
 pub use content::Content;
 pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};

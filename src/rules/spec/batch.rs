@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::super::batch::{Batch, BatchFormat, ItemVerdict, Results, Until};
+use super::super::batch::{Batch, BatchFormat, ItemError, ItemVerdict, Results, Until};
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{NodeReader, member};
 use super::super::rule::OrderBy;
@@ -14,7 +14,7 @@ use super::{BodySpec, CallSpec};
 
 const BATCH_KEYS: [&str; 7] = ["size", "bytes", "wait", "format", "wrap", "line", "results"];
 const COALESCE_KEYS: [&str; 1] = ["within"];
-const RESULTS_KEYS: [&str; 3] = ["items", "status", "error"];
+const RESULTS_KEYS: [&str; 4] = ["items", "status", "error", "retry"];
 const SIZE_DEFAULT: usize = 100;
 /// A transaction is a unit: more rows of it fit into one call before it is split.
 const SIZE_DEFAULT_OF_TRANSACTION: usize = 1000;
@@ -196,11 +196,24 @@ impl NodeReader<'_> {
         let members = self.members(node, "`results`", &RESULTS_KEYS)?;
         let mut pointer = |name: &'static str| member(members, name).map(|node| self.pointer(node, name));
         let (items, status, error) = (pointer("items"), pointer("status"), pointer("error"));
+        let retry = member(members, "retry");
+        if let (Some(node), None) = (retry, &error) {
+            self.problem(
+                node.at,
+                "`retry` of `results` lists errors, and there is no `error` that says where they are",
+            );
+        }
+        let retry = retry.map_or(Vec::new(), |node| self.words(node, "retry"));
         match (items, status, error) {
             (Some(items), Some(status), None) => Some(Results { items: items?, verdict: ItemVerdict::Status(status?) }),
-            (Some(items), None, Some(error)) => Some(Results { items: items?, verdict: ItemVerdict::Error(error?) }),
+            (Some(items), status, Some(error)) => {
+                let status = status.map_or(Some(None), |status| status.map(Some))?;
+                let retry = retry.into_iter().map(|(word, _)| word).collect();
+                let verdict = ItemVerdict::Error(ItemError { error: error?, status, retry });
+                Some(Results { items: items?, verdict })
+            }
             _ => {
-                let message = "`results` needs `items` and one of `status` and `error`, as in \
+                let message = "`results` needs `items` and `status`, `error` or both, as in \
                                `{items: /results, status: /status}`";
                 self.problem(node.at, message);
                 None

@@ -80,12 +80,26 @@ fn write_body(
     place: ItemPlace,
     out: &mut Vec<u8>,
 ) -> Result<(), String> {
+    write_item_body(delivery, body, scope, place, out).map_err(|error| in_words(body, &error))
+}
+
+fn write_item_body(
+    delivery: &Delivery,
+    body: &Body,
+    scope: &Scope,
+    place: ItemPlace,
+    out: &mut Vec<u8>,
+) -> Result<(), Error> {
     let begin = out.len();
-    let written = item::write(delivery, body, scope, place, out).and_then(|()| match out.len() - begin {
+    item::write(delivery, body, scope, place, out)?;
+    match out.len() - begin {
         0..=TEXT_BYTES_MAX => Ok(()),
         _ => Err(Error::TooLarge { limit_bytes: TEXT_BYTES_MAX }),
-    });
-    written.map_err(|error| format!("`{}`: {error}", body.key()))
+    }
+}
+
+fn in_words(body: &Body, error: &Error) -> String {
+    format!("`{}`: {error}", body.key())
 }
 
 /// `id` identifies the call to its receiver: that of the delivery, or of all that it carries. Without the headers that

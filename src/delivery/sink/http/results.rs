@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::client::Text;
 use crate::delivery::answer::{self, ItemResult, Verdict};
 use crate::failure::Answer;
-use crate::rules::{ItemVerdict, Results};
+use crate::rules::{ItemError, ItemVerdict, Results};
 
 /// The largest answer that is read for its results: a hundred bytes for each of ten thousand deliveries.
 pub const RESULTS_BYTES_MAX: usize = 1 << 20;
@@ -35,31 +35,61 @@ pub fn read(
     if items.len() != count {
         return Err(format!("rows in the call: {count}, results in the answer: {}", items.len()));
     }
-    let read = |(index, item)| match &results.verdict {
-        ItemVerdict::Status(pointer) => {
-            let status = item_status(item, pointer)
-                .ok_or_else(|| format!("result {} of the answer has no status at `{pointer}`", index + 1))?;
-            Ok(judge(&classify, status, item))
-        }
-        ItemVerdict::Error(pointer) => match has_error(item, pointer) {
-            Some(false) => Ok(ItemResult { verdict: Verdict::Done { status }, answer: plain(status) }),
-            Some(true) => Ok(ItemResult { verdict: Verdict::GiveUp, answer: shown(status, item) }),
-            None => Err(format!("result {} of the answer is none that can have an error at `{pointer}`", index + 1)),
-        },
+    let read = |(index, item)| {
+        let read = match &results.verdict {
+            ItemVerdict::Status(pointer) => item_status(item, pointer)
+                .map(|status| judge(&classify, status, item))
+                .ok_or_else(|| format!("no status at `{pointer}`")),
+            ItemVerdict::Error(by) => judge_error(&classify, by, status, item),
+        };
+        read.map_err(|lack| format!("result {} of the answer has {lack}", index + 1))
     };
     items.iter().enumerate().map(read).collect()
 }
 
+/// What a pointer leads to.
+#[derive(Debug, PartialEq)]
+enum Found<'v> {
+    Value(&'v Value),
+    /// What it asks for is not there, though it could be.
+    Absent,
+    /// It leads through something that can't hold what it asks for.
+    Impossible,
+}
+
 /// What a JSON pointer leads to; `*` in it stands for the one member that an object has.
+fn find<'v>(value: &'v Value, pointer: &str) -> Found<'v> {
+    let mut value = value;
+    for (depth, token) in pointer.split('/').skip(1).enumerate() {
+        let next = match value {
+            Value::Object(members) if token == "*" && members.len() == 1 => members.values().next(),
+            Value::Object(_) if token == "*" => return Found::Impossible,
+            Value::Object(members) => members.get(&token.replace("~1", "/").replace("~0", "~")),
+            Value::Array(items) => match index(token) {
+                Some(index) => items.get(index),
+                None => return Found::Impossible,
+            },
+            Value::Null | Value::Bool(false) if depth > 0 => None,
+            _ => return Found::Impossible,
+        };
+        match next {
+            Some(next) => value = next,
+            None => return Found::Absent,
+        }
+    }
+    Found::Value(value)
+}
+
+/// RFC 6901, section 4: digits without a zero in front.
+fn index(token: &str) -> Option<usize> {
+    let is_number = token.bytes().all(|byte| byte.is_ascii_digit()) && (token == "0" || !token.starts_with('0'));
+    is_number.then(|| token.parse().ok())?
+}
+
 fn at<'v>(value: &'v Value, pointer: &str) -> Option<&'v Value> {
-    let Some((before, behind)) =
-        pointer.split_once("/*").filter(|(_, behind)| behind.is_empty() || behind.starts_with('/'))
-    else {
-        return value.pointer(pointer);
-    };
-    match value.pointer(before)? {
-        Value::Object(members) if members.len() == 1 => at(members.values().next()?, behind),
-        _ => None,
+    match find(value, pointer) {
+        Found::Value(value) => Some(value),
+        Found::Absent | Found::Impossible => None,
     }
 }
 
@@ -69,6 +99,29 @@ fn judge(classify: impl Fn(&Answer) -> Verdict, status: u16, item: &Value) -> It
         done @ Verdict::Done { .. } => ItemResult { verdict: done, answer },
         verdict => ItemResult { verdict, answer: shown(status, item) },
     }
+}
+
+/// By whether the item has an error. `status` is that of the answer. An error is what the item lacks, in words.
+fn judge_error(
+    classify: impl Fn(&Answer) -> Verdict,
+    by: &ItemError,
+    status: u16,
+    item: &Value,
+) -> Result<ItemResult, String> {
+    let own = by.status.as_ref().map(|pointer| item_status(item, pointer).ok_or(pointer));
+    let error = match find(item, &by.error) {
+        Found::Value(error) if is_error(error) => error,
+        Found::Value(_) | Found::Absent => {
+            let status = own.and_then(Result::ok).unwrap_or(status);
+            return Ok(ItemResult { verdict: Verdict::Done { status }, answer: plain(status) });
+        }
+        Found::Impossible => return Err(format!("no place for an error at `{}`", by.error)),
+    };
+    let own = own.transpose().map_err(|pointer| format!("an error and no status at `{pointer}`"))?;
+    let is_named = scalar_text(error).is_some_and(|error| by.retry.contains(&error));
+    let is_retried = is_named || own.is_some_and(|own| classify(&plain(own)) == Verdict::Retry);
+    let verdict = if is_retried { Verdict::Retry } else { Verdict::GiveUp };
+    Ok(ItemResult { verdict, answer: shown(own.unwrap_or(status), item) })
 }
 
 /// A status may be written as a number or as text.
@@ -81,29 +134,22 @@ fn item_status(item: &Value, pointer: &str) -> Option<u16> {
     status.filter(|status| (100..=999).contains(status))
 }
 
-/// Whether the item has an error there. None: it is no such item, so that the lack of an error says nothing.
-fn has_error(item: &Value, pointer: &str) -> Option<bool> {
-    let mut value = item;
-    for (depth, token) in pointer.split('/').skip(1).enumerate() {
-        let next = match value {
-            Value::Object(members) if token == "*" => Some(members.values().next().filter(|_| members.len() == 1)?),
-            Value::Object(members) => members.get(&token.replace("~1", "/").replace("~0", "~")),
-            Value::Array(items) => items.get(token.parse::<usize>().ok()?),
-            Value::Null | Value::Bool(false) if depth > 0 => None,
-            _ => return None,
-        };
-        match next {
-            Some(next) => value = next,
-            None => return Some(false),
-        }
-    }
-    Some(match value {
+fn is_error(value: &Value) -> bool {
+    match value {
         Value::Null | Value::Bool(false) => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
         Value::Object(members) => !members.is_empty(),
         Value::Bool(true) | Value::Number(_) => true,
-    })
+    }
+}
+
+fn scalar_text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
 }
 
 fn plain(status: u16) -> Answer {
@@ -121,6 +167,11 @@ mod tests {
 
     fn results(verdict: ItemVerdict) -> Results {
         Results { items: "/results".to_owned(), verdict }
+    }
+
+    fn of_error(error: &str, status: Option<&str>, retry: &[&str]) -> ItemVerdict {
+        let retry = retry.iter().map(|error| (*error).to_owned()).collect();
+        ItemVerdict::Error(ItemError { error: error.to_owned(), status: status.map(str::to_owned), retry })
     }
 
     fn classify(answer: &Answer) -> Verdict {
@@ -146,6 +197,10 @@ mod tests {
             ("/items/3/*", None),
             ("/items/0/*/none", None),
             ("/*x", Some("6")),
+            ("/items/00", None),
+            ("/items/+0", None),
+            ("/items/9", None),
+            ("", Some(&*document.to_string())),
             ("/*", None),
         ] {
             assert_eq!(at(&document, pointer).map(ToString::to_string).as_deref(), expected, "{pointer}");
@@ -180,11 +235,16 @@ mod tests {
             ("/*/error", r#"{"index": [{"error": "x"}]}"#, None),
         ] {
             let item: Value = serde_json::from_str(item).expect("JSON");
-            assert_eq!(has_error(&item, pointer), expected, "{pointer} of {item}");
+            let has_error = match find(&item, pointer) {
+                Found::Value(error) => Some(is_error(error)),
+                Found::Absent => Some(false),
+                Found::Impossible => None,
+            };
+            assert_eq!(has_error, expected, "{pointer} of {item}");
         }
         let body = r#"{"results": [{"index": {}}, {"index": {"error": "x"}, "took": 1}]}"#;
-        let said = read_all(ItemVerdict::Error("/*/error".to_owned()), body, 2).expect_err("not understood");
-        assert_eq!(said, "result 2 of the answer is none that can have an error at `/*/error`");
+        let said = read_all(of_error("/*/error", None, &[]), body, 2).expect_err("not understood");
+        assert_eq!(said, "result 2 of the answer has no place for an error at `/*/error`");
     }
 
     #[test]
@@ -204,10 +264,33 @@ mod tests {
     fn an_error_that_is_absent_null_false_or_empty_is_none() {
         let body = r#"{"results": [{}, {"error": null}, {"error": false}, {"error": ""}, {"error": []}, {"error": {}},
                        {"error": "bad"}, {"error": {"code": 7}}, {"error": true}, {"error": 0}]}"#;
-        let read = read_all(ItemVerdict::Error("/error".to_owned()), body, 10).expect("understood");
+        let read = read_all(of_error("/error", None, &[]), body, 10).expect("understood");
         let refused: Vec<bool> = read.iter().map(|item| item.verdict == Verdict::GiveUp).collect();
         assert_eq!(refused, [false, false, false, false, false, false, true, true, true, true]);
         assert_eq!(read[0].verdict, Verdict::Done { status: 207 });
+    }
+
+    #[test]
+    fn an_item_with_an_error_is_sent_again_if_its_status_or_the_rule_says_so() {
+        let bulk = r#"{"results": [
+            {"index": {"status": 201}}, {"delete": {"status": 404, "result": "not_found"}},
+            {"index": {"status": 429, "error": {"type": "queue_full"}}}, {"index": {"status": 400, "error": {"type": "mapping"}}},
+            {"index": {"status": 200, "error": {"type": "odd"}}}, {"index": {}}]}"#;
+        let read = read_all(of_error("/*/error", Some("/*/status"), &[]), bulk, 6).expect("understood");
+        let verdicts: Vec<Verdict> = read.iter().map(|item| item.verdict).collect();
+        let done = |status| Verdict::Done { status };
+        let (again, no) = (Verdict::Retry, Verdict::GiveUp);
+        assert_eq!(verdicts, [done(201), done(404), again, no, no, done(207)]);
+        let Answer::Status { status: 429, excerpt } = &read[2].answer else { panic!("{:?}", read[2]) };
+        assert!(excerpt.contains("queue_full"), "{excerpt}");
+        let lacking = r#"{"results": [{"index": {"error": {"type": "x"}}}]}"#;
+        let said = read_all(of_error("/*/error", Some("/*/status"), &[]), lacking, 1).expect_err("not understood");
+        assert_eq!(said, "result 1 of the answer has an error and no status at `/*/status`");
+
+        let entries = r#"{"results": [{"id": 1}, {"code": "Throttled"}, {"code": "Denied"}, {"code": 17}, {"code": ["Throttled"]}]}"#;
+        let read = read_all(of_error("/code", None, &["Throttled", "17"]), entries, 5).expect("understood");
+        let verdicts: Vec<Verdict> = read.iter().map(|item| item.verdict).collect();
+        assert_eq!(verdicts, [done(207), again, no, again, no]);
     }
 
     #[test]

@@ -43,10 +43,28 @@ fn a_method_without_a_body_of_its_own_sends_the_array_that_the_rule_asks_for() {
 }
 
 #[test]
+fn a_body_is_left_out_only_behind_a_line() {
+    let body = "body: \"{{ row if op != 'delete' else omit }}\"";
+    loaded(&rule_calling("batch: {format: ndjson, line: {a: 1}}", body));
+    for keys in ["batch: {format: ndjson}", "batch: {}", "on: insert"] {
+        let problems = load(&rule_calling(keys, body)).expect_err("nothing else would be sent").to_string();
+        assert!(problems.contains("`omit`"), "{keys}: {problems}");
+    }
+}
+
+fn of_error(error: &str, status: Option<&str>, retry: &[&str]) -> ItemVerdict {
+    let retry = retry.iter().map(|error| (*error).to_owned()).collect();
+    ItemVerdict::Error(ItemError { error: error.to_owned(), status: status.map(str::to_owned), retry })
+}
+
+#[test]
 fn results_and_coalescing_are_read() {
     for (verdict, expected) in [
         ("status: /status", ItemVerdict::Status("/status".into())),
-        ("error: /a~1b/error", ItemVerdict::Error("/a~1b/error".into())),
+        ("error: /a~1b/error", of_error("/a~1b/error", None, &[])),
+        ("error: /e, status: /s", of_error("/e", Some("/s"), &[])),
+        ("error: /e, retry: Throttled", of_error("/e", None, &["Throttled"])),
+        ("error: /e, status: /s, retry: [Throttled, 17]", of_error("/e", Some("/s"), &["Throttled", "17"])),
         ("status: \"\"", ItemVerdict::Status(String::new())),
     ] {
         let keys = format!("batch: {{results: {{items: /items, {verdict}}}}}");
@@ -72,9 +90,15 @@ fn a_setting_that_makes_no_sense_is_reported_at_its_place() {
         ("batch: {bytes: 1 MB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
         ("batch: {bytes: 99999999999999999999 MiB}", "", 4, 20, "between `1 KiB` and `32 MiB`"),
         ("batch: {wait: 61s}", "", 4, 19, "`wait` must be between 0ms and 1m"),
-        ("batch: {results: {items: /r}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
-        ("batch: {results: {status: /s}}", "", 4, 22, "needs `items` and one of `status` and `error`"),
-        ("batch: {results: {items: /r, status: /s, error: /e}}", "", 4, 22, "one of `status` and `error`"),
+        ("batch: {results: {items: /r}}", "", 4, 22, "needs `items` and `status`, `error` or both"),
+        ("batch: {results: {status: /s}}", "", 4, 22, "needs `items` and `status`, `error` or both"),
+        (
+            "batch: {results: {items: /r, status: /s, retry: x}}",
+            "",
+            4,
+            53,
+            "there is no `error` that says where they are",
+        ),
         ("batch: {results: {items: r, status: /s}}", "", 4, 30, "begins with `/`"),
         ("batch: {wrap: []}", "", 4, 19, "the name of the member"),
         ("batch: {wrap: ''}", "", 4, 19, "the name of the member"),

@@ -67,7 +67,7 @@ rules:
     call: {url: http://a.test/}
   - name: errors
     per: transaction
-    batch: {wrap: {a: []}, results: {items: /a, error: /b}}
+    batch: {wrap: {a: []}, results: {items: /a, error: /b, status: /c, retry: [d]}}
     call: {url: http://a.test/}
 "#,
     r#"

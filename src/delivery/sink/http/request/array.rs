@@ -6,13 +6,13 @@
 
 use super::super::item::ItemPlace;
 use super::super::prepared::PreparedRequest;
-use super::{USUAL_BYTES, envelope, write_body};
+use super::{USUAL_BYTES, envelope, in_words, write_body, write_item_body};
 use crate::change::DeliveryId;
 use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::failure::Reason;
 use crate::rules::{BatchFormat, Body, Call, Rule};
-use crate::template::Scope;
+use crate::template::{Error, Scope};
 
 /// The request of a single delivery of a rule that sends arrays.
 pub(super) fn prepare_one(delivery: &Delivery, call: &Call) -> Result<PreparedRequest, String> {
@@ -104,14 +104,21 @@ fn write_item(delivery: &Delivery, call: &Call, place: ItemPlace, out: &mut Vec<
     written.map_err(|message| Failure { reason: Reason::Unrenderable, message })
 }
 
-/// The item on a line of its own, behind the line before it where the rule has one. JSON has no line breaks within.
+/// The item on a line of its own, behind the line before it where the rule has one; then its body may be left out. JSON has no line
+/// breaks within.
 fn write_lines(delivery: &Delivery, call: &Call, scope: &Scope, out: &mut Vec<u8>) -> Result<(), String> {
     if let Some(line) = &call.item_line {
         line.render(scope, out).map_err(|error| format!("`line`: {error}"))?;
         out.push(b'\n');
     }
     let begin = out.len();
-    write_body(delivery, &call.body, scope, ItemPlace::OnLine, out)?;
+    match write_item_body(delivery, &call.body, scope, ItemPlace::OnLine, out) {
+        Err(Error::Omitted) if call.item_line.is_some() => {
+            out.truncate(begin);
+            return Ok(());
+        }
+        written => written.map_err(|error| in_words(&call.body, &error))?,
+    }
     // A template may end its line by itself; a line break that a value ends with is another matter.
     if let Body::Text(text) = &call.body {
         out.truncate(out.len() - text.line_end().len());

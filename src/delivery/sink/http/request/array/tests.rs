@@ -213,6 +213,15 @@ fn a_batch_may_be_lines_of_json_each_behind_a_line_of_its_own() {
 }
 
 #[test]
+fn a_change_whose_body_is_left_out_sends_only_the_line_before_it() {
+    let line = "{index: \"{{ {'_id': row.id} if row.id != 2 else omit }}\", delete: \"{{ {'_id': row.id} if row.id == 2 else omit }}\"}";
+    let (body, _, unfit) =
+        lines(&format!("{{format: ndjson, line: {line}}}"), "body: \"{{ {'n': row.id} if row.id != 2 else omit }}\"");
+    let expected = "{\"index\":{\"_id\":1}}\n{\"n\":1}\n{\"delete\":{\"_id\":2}}\n{\"index\":{\"_id\":3}}\n{\"n\":3}\n";
+    assert_eq!((body.as_str(), unfit), (expected, 0));
+}
+
+#[test]
 fn a_batch_may_be_lines_of_text_and_a_value_can_not_begin_another() {
     let (body, content_type, unfit) = lines("{format: lines}", "text: 'orders id={{ row.id }}i'");
     assert_eq!((body.as_str(), unfit), ("orders id=1i\norders id=2i\norders id=3i\n", 0));

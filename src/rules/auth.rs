@@ -86,11 +86,12 @@ pub enum Signing {
 #[derive(Debug, Clone)]
 pub struct HmacSigning {
     pub algorithm: HmacAlgorithm,
-    pub key: SigningKey,
+    /// One, or two while they are changed.
+    pub keys: Vec<SigningKey>,
     pub encoding: SignatureEncoding,
     /// What is signed; without `RequestPart::Signature`.
     pub text: RequestText,
-    /// Names as the rule spells them, with what their values are made of.
+    /// Names as the rule spells them, with what their values are made of: a signature of each key.
     pub headers: Vec<(Box<str>, RequestText)>,
 }
 
@@ -114,6 +115,39 @@ pub enum SignatureEncoding {
 pub struct RequestText(pub Vec<RequestPiece>);
 
 impl RequestText {
+    /// With the parts between separators that have a signature once for each of so many keys.
+    pub(super) fn for_keys(&self, count: usize, separator: &str) -> RequestText {
+        if count == 1 {
+            return self.clone();
+        }
+        let mut parts = Vec::new();
+        for part in self.split(separator) {
+            let is_signature = part.contains(&RequestPiece::Part(RequestPart::Signature(0)));
+            let of_key = |n| part.iter().map(move |piece| piece.of_key(n)).collect::<Vec<_>>();
+            parts.extend((0..if is_signature { count } else { 1 }).map(of_key));
+        }
+        RequestText(parts.join(&RequestPiece::Literal(separator.into())))
+    }
+
+    fn split(&self, separator: &str) -> Vec<Vec<RequestPiece>> {
+        let mut parts = vec![Vec::new()];
+        for piece in &self.0 {
+            let RequestPiece::Literal(text) = piece else {
+                parts.last_mut().expect("there is a first").push(piece.clone());
+                continue;
+            };
+            for (n, text) in text.split(separator).enumerate() {
+                if n > 0 {
+                    parts.push(Vec::new());
+                }
+                if !text.is_empty() {
+                    parts.last_mut().expect("there is a first").push(RequestPiece::Literal(text.into()));
+                }
+            }
+        }
+        parts
+    }
+
     /// Whether this part has a place in the text.
     pub fn names(&self, part: RequestPart) -> bool {
         self.0.contains(&RequestPiece::Part(part))
@@ -124,6 +158,15 @@ impl RequestText {
 pub enum RequestPiece {
     Literal(Box<str>),
     Part(RequestPart),
+}
+
+impl RequestPiece {
+    fn of_key(&self, n: usize) -> RequestPiece {
+        match self {
+            RequestPiece::Part(RequestPart::Signature(_)) => RequestPiece::Part(RequestPart::Signature(n)),
+            other => other.clone(),
+        }
+    }
 }
 
 /// A part of one attempt's request, as it is sent.
@@ -141,8 +184,8 @@ pub enum RequestPart {
     /// Without `?`; empty where there is none.
     Query,
     Body,
-    /// The signature itself, in the rule's encoding.
-    Signature,
+    /// The signature by the n-th key, in the rule's encoding.
+    Signature(usize),
 }
 
 /// The bytes of a secret that signs.

@@ -17,12 +17,14 @@ use super::Compiler;
 use crate::suggest::did_you_mean;
 
 const KINDS: [&str; 2] = ["webhook", "hmac"];
-const HMAC_KEYS: [&str; 6] = ["secret", "secret_encoding", "algorithm", "text", "encoding", "headers"];
+const HMAC_KEYS: [&str; 7] = ["secret", "secret_encoding", "algorithm", "text", "encoding", "headers", "separator"];
 
 /// Standard Webhooks 1.0, "Signature scheme": between 24 and 64 bytes.
 const WEBHOOK_KEY_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// The current one, and the one before or after it.
-const WEBHOOK_KEYS_MAX: usize = 2;
+const SIGNING_KEYS_MAX: usize = 2;
+/// Between the parts of a header such as `t=1,v1=a,v1=b`.
+const SEPARATOR_DEFAULT: &str = ",";
 
 const ALGORITHMS: [(&str, HmacAlgorithm); 3] =
     [("sha256", HmacAlgorithm::Sha256), ("sha1", HmacAlgorithm::Sha1), ("sha512", HmacAlgorithm::Sha512)];
@@ -53,7 +55,7 @@ const PARTS: [(&str, RequestPart); 9] = [
     ("url", RequestPart::Url),
     ("path", RequestPart::Path),
     ("query", RequestPart::Query),
-    ("signature", RequestPart::Signature),
+    ("signature", RequestPart::Signature(0)),
 ];
 /// What a header may hold: all of these are of one line.
 const HEADER_PARTS: [(&str, RequestPart); 4] = [PARTS[8], PARTS[1], PARTS[2], PARTS[3]];
@@ -62,7 +64,9 @@ impl Compiler<'_> {
     pub(super) fn sign(&mut self, node: &Node) -> Option<Signing> {
         let members = self.reader.members(node, "`sign`", &KINDS)?;
         match members {
-            [(kind, node)] if kind.text == "webhook" => self.webhook_keys(node).map(Signing::Webhook),
+            [(kind, node)] if kind.text == "webhook" => {
+                self.signing_keys(node, "webhook", Self::webhook_key).map(Signing::Webhook)
+            }
             [(kind, node)] if kind.text == "hmac" => self.hmac(node).map(Signing::Hmac),
             // It was reported as an unknown key.
             [_] => None,
@@ -75,17 +79,23 @@ impl Compiler<'_> {
         }
     }
 
-    fn webhook_keys(&mut self, secrets: &Node) -> Option<Vec<SigningKey>> {
+    /// One key, or a list of them.
+    fn signing_keys(
+        &mut self,
+        secrets: &Node,
+        what: &str,
+        mut key: impl FnMut(&mut Self, &Node) -> Option<SigningKey>,
+    ) -> Option<Vec<SigningKey>> {
         let nodes = match &secrets.kind {
             NodeKind::List(nodes) => nodes.as_slice(),
             _ => std::slice::from_ref(secrets),
         };
-        if nodes.is_empty() || nodes.len() > WEBHOOK_KEYS_MAX {
-            let message = format!("`webhook` takes one secret, or {WEBHOOK_KEYS_MAX} while they are changed");
+        if nodes.is_empty() || nodes.len() > SIGNING_KEYS_MAX {
+            let message = format!("`{what}` takes one secret, or {SIGNING_KEYS_MAX} while they are changed");
             self.reader.problem(secrets.at, message);
             return None;
         }
-        let keys: Vec<_> = nodes.iter().map(|node| self.webhook_key(node)).collect();
+        let keys: Vec<_> = nodes.iter().map(|node| key(self, node)).collect();
         keys.into_iter().collect()
     }
 
@@ -116,21 +126,42 @@ impl Compiler<'_> {
             get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |node| self.word_of(node, "algorithm", &ALGORITHMS));
         let encoding =
             get("encoding").map_or(Some(SignatureEncoding::Hex), |node| self.word_of(node, "encoding", &ENCODINGS));
-        let key = get("secret").and_then(|secret| self.hmac_key(secret, get("secret_encoding")));
+        let secret_encoding = get("secret_encoding")
+            .map_or(Some(SecretEncoding::Text), |node| self.word_of(node, "secret_encoding", &SECRET_ENCODINGS));
+        let keys = get("secret").zip(secret_encoding).and_then(|(secrets, encoding)| {
+            self.signing_keys(secrets, "secret", |own, secret| own.hmac_key(secret, encoding))
+        });
         let text = match get("text") {
             Some(node) => self.request_text(node, "text", &PARTS[..PARTS.len() - 1]),
             None => Some(RequestText(TEXT_DEFAULT.into())),
         };
         let headers = get("headers").and_then(|node| self.signature_headers(node));
+        let separator = get("separator").map_or(Some(SEPARATOR_DEFAULT), |node| self.separator(node));
         let (text, headers) = (text?, headers?);
         self.refuse_what_no_receiver_can_check(node, get("text"), &text, &headers)?;
-        Some(HmacSigning { algorithm: algorithm?, key: key?, encoding: encoding?, text, headers })
+        let (keys, separator) = (keys?, separator?);
+        let headers = headers.into_iter().map(|(name, text)| (name, text.for_keys(keys.len(), separator))).collect();
+        Some(HmacSigning { algorithm: algorithm?, keys, encoding: encoding?, text, headers })
     }
 
-    fn hmac_key(&mut self, node: &Node, encoding: Option<&Node>) -> Option<SigningKey> {
-        let encoding = encoding
-            .map_or(Some(SecretEncoding::Text), |node| self.word_of(node, "secret_encoding", &SECRET_ENCODINGS));
-        let (secret, encoding) = (self.secret(node, "secret")?, encoding?);
+    /// What stands between signatures in a header.
+    fn separator<'n>(&mut self, node: &'n Node) -> Option<&'n str> {
+        let NodeKind::Scalar { text, .. } = &node.kind else {
+            self.reader.problem(node.at, "`separator` is a text such as `','`");
+            return None;
+        };
+        if text.is_empty() || text.chars().any(char::is_control) || text.contains("{{") {
+            self.reader.problem(
+                node.at,
+                "`separator` is what stands between two signatures in a header, such as `','` or `' '`",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    fn hmac_key(&mut self, node: &Node, encoding: SecretEncoding) -> Option<SigningKey> {
+        let secret = self.secret(node, "secret")?;
         let text = secret.reveal();
         if self.outside.is_stand_in(&secret) {
             return Some(SigningKey(text.as_bytes().into()));
@@ -195,7 +226,7 @@ impl Compiler<'_> {
         headers: &[(Box<str>, RequestText)],
     ) -> Option<()> {
         let is_sent = |part| headers.iter().any(|(_, value)| value.names(part));
-        if !is_sent(RequestPart::Signature) {
+        if !is_sent(RequestPart::Signature(0)) {
             let message = "no header under `headers` has `{{ signature }}`; write `X-Signature: '{{ signature }}'`, \
                            with the name that the API reads";
             self.reader.problem(node.at, message);

@@ -29,23 +29,49 @@ fn hmac(settings: &str) -> HmacSigning {
 fn a_scheme_of_the_rule_is_taken_word_for_word() {
     let plain = hmac("secret: {env: TOKEN}, headers: {X-Signature: '{{signature}}'}");
     assert_eq!((plain.algorithm, plain.encoding), (HmacAlgorithm::Sha256, SignatureEncoding::Hex));
-    assert_eq!((plain.key.reveal(), plain.text.0), (&b"s3cret"[..], vec![RequestPiece::Part(RequestPart::Body)]));
+    assert_eq!((plain.keys[0].reveal(), plain.text.0), (&b"s3cret"[..], vec![RequestPiece::Part(RequestPart::Body)]));
     let full = hmac(
         "secret: '6b6579', secret_encoding: hex, algorithm: sha512, encoding: base64, text: '{{ id }}.{{ timestamp }}\n\n{{ body }}', \
          headers: {Stripe-Signature: 't={{ timestamp }},v1={{ signature }}'}",
     );
     assert_eq!((full.algorithm, full.encoding), (HmacAlgorithm::Sha512, SignatureEncoding::Base64));
-    assert_eq!(full.key.reveal(), b"key");
+    assert_eq!(full.keys[0].reveal(), b"key");
     let part = RequestPiece::Part;
     let text = |text: &str| RequestPiece::Literal(text.into());
     assert_eq!(
         full.text.0,
         [part(RequestPart::Id), text("."), part(RequestPart::Timestamp), text("\n"), part(RequestPart::Body)]
     );
-    let value = [text("t="), part(RequestPart::Timestamp), text(",v1="), part(RequestPart::Signature)];
+    let value = [text("t="), part(RequestPart::Timestamp), text(",v1="), part(RequestPart::Signature(0))];
     assert_eq!((&*full.headers[0].0, &full.headers[0].1.0[..]), ("Stripe-Signature", &value[..]));
-    let key = hmac("secret: a2V5, secret_encoding: base64, headers: {X-S: '{{ signature }}'}").key;
-    assert_eq!(key.reveal(), b"key");
+    let key = hmac("secret: a2V5, secret_encoding: base64, headers: {X-S: '{{ signature }}'}").keys;
+    assert_eq!(key[0].reveal(), b"key");
+}
+
+#[test]
+fn with_two_secrets_the_parts_of_a_header_that_have_a_signature_stand_there_twice() {
+    for (settings, header, expected) in [
+        ("", "{{ signature }}", "0,1"),
+        ("", "t={{ timestamp }},v1={{ signature }}", "t=T,v1=0,v1=1"),
+        ("", "v1={{ signature }},t={{ timestamp }}", "v1=0,v1=1,t=T"),
+        ("", ",{{ signature }}:{{ id }},", ",0:I,1:I,"),
+        ("separator: ' ', ", "v1,{{ signature }}", "v1,0 v1,1"),
+        ("separator: ', ', ", "a=1, b={{ signature }}", "a=1, b=0, b=1"),
+    ] {
+        let scheme = hmac(&format!("secret: [{{env: NEW}}, {{env: TOKEN}}], {settings}headers: {{X-S: '{header}'}}"));
+        let shown: String = scheme.headers[0]
+            .1
+            .0
+            .iter()
+            .map(|piece| match piece {
+                RequestPiece::Literal(text) => text.to_string(),
+                RequestPiece::Part(RequestPart::Signature(n)) => n.to_string(),
+                RequestPiece::Part(part) => format!("{part:?}")[..1].to_owned(),
+            })
+            .collect();
+        assert_eq!(shown, expected, "{header}");
+        assert_eq!((scheme.keys.len(), scheme.keys[1].reveal()), (2, &b"s3cret"[..]));
+    }
 }
 
 #[test]
@@ -76,6 +102,16 @@ fn a_signature_that_cannot_be_made_is_reported_without_the_secret() {
             "secret: '%', secret_encoding: base64, headers: {X-S: '{{ signature }}'}",
             "`secret` is not base64, as `secret_encoding` says",
         ),
+        ("secret: [], headers: {X-S: '{{ signature }}'}", "`secret` takes one secret, or 2 while they are changed"),
+        (
+            "secret: [{env: TOKEN}, {env: TOKEN}, {env: TOKEN}], headers: {X-S: '{{ signature }}'}",
+            "`secret` takes one secret, or 2 while they are changed",
+        ),
+        (
+            "secret: {env: TOKEN}, separator: '', headers: {X-S: '{{ signature }}'}",
+            "`separator` is what stands between",
+        ),
+        ("secret: {env: TOKEN}, separator: [','], headers: {X-S: '{{ signature }}'}", "`separator` is a text"),
         ("secret: {env: TOKEN}, headers: {X-S: 'v1'}", "no header under `headers` has `{{ signature }}`"),
         ("secret: {env: TOKEN}, headers: []", "`headers` of `hmac` must be a map from name to value"),
         (

@@ -114,7 +114,7 @@ rules:
       url: "{{ vars.api }}/"
       multipart: {a: 1, b: {value: a, filename: b, type: text/csv}, c: [{json: {a: 1}}]}
       auth: {query: {name: key, value: {env: TOKEN}}}
-      sign: {hmac: {secret: a, secret_encoding: text, algorithm: sha256, text: "{{ body }}", encoding: hex, headers: {X-A: "{{ signature }}"}}}
+      sign: {hmac: {secret: [a, {env: NEW}], separator: " ", secret_encoding: text, algorithm: sha256, text: "{{ body }}", encoding: hex, headers: {X-A: "{{ signature }}"}}}
   - name: aws
     call: {url: http://a.test/, auth: {aws: {service: lambda, region: eu-central-1, access_key: a, secret_key: b, session_token: c}}}
 "#,

@@ -12,13 +12,14 @@ use reqwest::header::{HeaderName, HeaderValue};
 use ring::hmac;
 
 use super::super::super::prepared::PreparedRequest;
-use crate::rules::{HmacAlgorithm, HmacSigning, RequestPart, RequestPiece, RequestText, SignatureEncoding};
+use crate::rules::{HmacAlgorithm, HmacSigning, RequestPart, RequestPiece, RequestText, SignatureEncoding, SigningKey};
 
 pub(super) fn add(scheme: &HmacSigning, prepared: &PreparedRequest, since_1970: Duration, request: &mut Request) {
-    let signed = Parts { prepared, request, since_1970, signature: "" };
-    let signature = sign(scheme.algorithm, scheme.key.reveal(), &signed.filled(&scheme.text));
-    let signature = written(&signature, scheme.encoding);
-    let shown = Parts { signature: &signature, ..signed };
+    let signed = Parts { prepared, request, since_1970, signatures: &[] };
+    let text = signed.filled(&scheme.text);
+    let signature = |key: &SigningKey| written(&sign(scheme.algorithm, key.reveal(), &text), scheme.encoding);
+    let signatures: Vec<String> = scheme.keys.iter().map(signature).collect();
+    let shown = Parts { signatures: &signatures, ..signed };
     let values: Vec<Vec<u8>> = scheme.headers.iter().map(|(_, text)| shown.filled(text)).collect();
     for ((name, _), value) in scheme.headers.iter().zip(values) {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("the rule's headers were checked when it was loaded");
@@ -33,7 +34,8 @@ struct Parts<'r> {
     prepared: &'r PreparedRequest,
     request: &'r Request,
     since_1970: Duration,
-    signature: &'r str,
+    /// One for each key.
+    signatures: &'r [String],
 }
 
 impl Parts<'_> {
@@ -61,7 +63,7 @@ impl Parts<'_> {
             RequestPart::Path => out.extend_from_slice(url.path().as_bytes()),
             RequestPart::Query => out.extend_from_slice(url.query().unwrap_or_default().as_bytes()),
             RequestPart::Body => out.extend_from_slice(&self.prepared.body),
-            RequestPart::Signature => out.extend_from_slice(self.signature.as_bytes()),
+            RequestPart::Signature(n) => out.extend_from_slice(self.signatures[n].as_bytes()),
         }
     }
 }
@@ -112,6 +114,20 @@ mod tests {
         add(scheme, &prepared, Duration::from_millis(1_614_265_330_250), &mut request);
         let value = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
         scheme.headers.iter().map(|(name, _)| value(name)).collect()
+    }
+
+    #[test]
+    fn while_the_secret_changes_there_is_a_signature_of_each() {
+        let stripe =
+            "text: '{{ timestamp }}.{{ body }}', headers: {Stripe-Signature: 't={{ timestamp }},v1={{ signature }}'}";
+        let [new, old] = ["new", "old"].map(|secret| signed(&format!("secret: {secret}, {stripe}")).remove(0));
+        let old_alone = old.split_once(",v1=").expect("a signature").1;
+        assert_eq!(signed(&format!("secret: [new, old], {stripe}")), [format!("{new},v1={old_alone}")]);
+        assert_eq!(signed(&format!("secret: [new], {stripe}")), [new]);
+
+        let spaced = "separator: ' ', headers: {X-Signature: 'v1,{{ signature }}'}";
+        let [new, old] = ["new", "old"].map(|secret| signed(&format!("secret: {secret}, {spaced}")).remove(0));
+        assert_eq!(signed(&format!("secret: [new, old], {spaced}")), [format!("{new} {old}")]);
     }
 
     /// RFC 4231 (test case 2) and RFC 2202 (test case 2 of HMAC-SHA-1): this key, this text.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ProtocolVersion, RootCertStore, SignatureScheme};
@@ -182,7 +182,7 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, rustls::Error> {
     if tls.is_some_and(|tls| tls.verification == Verification::None) {
-        return Ok(Arc::new(TakesAnyServer { provider }));
+        return Ok(Arc::new(TakesAnyServer(provider.signature_verification_algorithms)));
     }
     let Some(pem) = tls.and_then(|tls| tls.authorities.as_deref()) else {
         return Ok(Arc::new(rustls_platform_verifier::Verifier::new(provider)?));
@@ -196,11 +196,9 @@ fn verifier(
     Ok(verifier.map_err(|error| rustls::Error::General(error.to_string()))?)
 }
 
-/// `insecure_tls: true`.
+/// `insecure_tls: true`. The signatures of the handshake must be right all the same, by these algorithms.
 #[derive(Debug)]
-struct TakesAnyServer {
-    provider: Arc<CryptoProvider>,
-}
+struct TakesAnyServer(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for TakesAnyServer {
     fn verify_server_cert(
@@ -220,8 +218,7 @@ impl ServerCertVerifier for TakesAnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
+        verify_tls12_signature(message, certificate, signature, &self.0)
     }
 
     fn verify_tls13_signature(
@@ -230,11 +227,10 @@ impl ServerCertVerifier for TakesAnyServer {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let known = &self.provider.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
+        verify_tls13_signature(message, certificate, signature, &self.0)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

@@ -18,6 +18,8 @@ pub struct ProxyServer {
     /// Without user and password.
     url: Url,
     login: Option<(Secret, Secret)>,
+    /// The password, and the login as the proxy gets it.
+    credentials: Vec<Secret>,
 }
 
 impl ProxyServer {
@@ -47,7 +49,11 @@ impl ProxyServer {
         // Both can be set to nothing in every URL with a host.
         let _ = url.set_password(None);
         let _ = url.set_username("");
-        Ok(ProxyServer { url, login })
+        let credentials = login.as_ref().map_or_else(Vec::new, |(user, password): &(Secret, Secret)| {
+            let both = format!("{}:{}", user.reveal(), password.reveal());
+            vec![password.clone(), Secret::new(&STANDARD.encode(both))]
+        });
+        Ok(ProxyServer { url, login, credentials })
     }
 
     /// Where it is, without user and password.
@@ -59,14 +65,10 @@ impl ProxyServer {
     pub fn login(&self) -> Option<(&Secret, &Secret)> {
         self.login.as_ref().map(|(user, password)| (user, password))
     }
-}
 
-impl ProxyServer {
     /// What no answer may repeat into what is shown or stored: the password, and the login as the proxy gets it.
-    pub fn credentials(&self) -> Vec<Secret> {
-        let Some((user, password)) = &self.login else { return Vec::new() };
-        let login = format!("{}:{}", user.reveal(), password.reveal());
-        vec![password.clone(), Secret::new(&STANDARD.encode(login))]
+    pub fn credentials(&self) -> &[Secret] {
+        &self.credentials
     }
 }
 

@@ -105,8 +105,8 @@ impl Client {
     }
 
     /// The login of the proxy that it connects to, in all forms in which an answer may repeat it.
-    pub(super) fn proxy_credentials(&self) -> Vec<Secret> {
-        self.proxy.as_ref().map_or_else(Vec::new, |proxy| proxy.credentials())
+    pub(super) fn proxy_credentials(&self) -> &[Secret] {
+        self.proxy.as_ref().map_or(&[], |proxy| proxy.credentials())
     }
 
     /// The same; all calls go through this proxy, unless their target says otherwise.

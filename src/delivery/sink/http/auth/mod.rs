@@ -6,6 +6,7 @@
 //! letter, also when the API repeats them.
 
 mod aws;
+mod mask;
 mod signature;
 mod token;
 mod token_request;
@@ -66,6 +67,7 @@ pub(super) async fn exchange(
         Err(problem) => return Ok(Received::failed(problem, Lack::Unsent)),
     };
     let client = &client;
+    let mut token = None;
     let received = match &call.auth {
         Some(Auth::OAuth2(settings)) => {
             let key = TokenKey { settings: settings.clone(), tls: call.tls.clone(), egress: call.settings.egress };
@@ -74,18 +76,31 @@ pub(super) async fn exchange(
                 Err(problem) => return Ok(Received::failed(problem, Lack::Unsent)),
             };
             let over = Over { client, token_client: &token_client, slot: &tokens.slot(key) };
-            exchange_with_token(over, call, prepared, keep).await?
+            let (received, sent) = exchange_with_token(over, call, prepared, keep).await?;
+            token = sent;
+            received
         }
-        Some(Auth::Aws(credentials)) => {
-            let received = send(client, call, signed(call, prepared)?, keep).await;
-            let sent = credentials.session_token.iter().chain([&credentials.access_key]);
-            masked(received, sent.map(Secret::reveal))
+        Some(Auth::Aws(_) | Auth::Fixed(_) | Auth::Query(_)) | None => {
+            send(client, call, signed(call, prepared)?, keep).await
         }
-        Some(Auth::Fixed(_) | Auth::Query(_)) | None => send(client, call, signed(call, prepared)?, keep).await,
     };
     let received = with_redirect(received, prepared.hides_url);
-    let received = masked(received, client.proxy_credentials().iter().map(Secret::reveal));
-    Ok(masked(received, prepared.secrets()))
+    Ok(mask::masked(received, || secrets(client, call, prepared, token.as_ref().map(|token| &token.text))))
+}
+
+/// What no answer may repeat into what is shown or stored.
+fn secrets<'a>(
+    client: &'a Client,
+    call: &'a Call,
+    prepared: &'a PreparedRequest,
+    token: Option<&'a Secret>,
+) -> impl Iterator<Item = Cow<'a, str>> {
+    let of_aws = match &call.auth {
+        Some(Auth::Aws(credentials)) => Some(credentials.session_token.iter().chain([&credentials.access_key])),
+        _ => None,
+    };
+    let of_call = token.into_iter().chain(of_aws.into_iter().flatten()).chain(client.proxy_credentials());
+    of_call.map(|secret| Cow::Borrowed(secret.reveal())).chain(prepared.secrets())
 }
 
 /// What a call with a token is made over.
@@ -95,30 +110,31 @@ struct Over<'a> {
     slot: &'a TokenSlot,
 }
 
+/// The answer, and the token that was sent last.
 async fn exchange_with_token(
     Over { client, token_client, slot }: Over<'_>,
     call: &Call,
     prepared: &PreparedRequest,
     keep: Keep,
-) -> Result<Received, String> {
+) -> Result<(Received, Option<AccessToken>), String> {
     // What is wrong with the request is found before a token is asked for.
     let request = signed(call, prepared)?;
     let token = match slot.token(token_client).await {
         Ok(token) => token,
-        Err(problem) => return Ok(no_token(&problem)),
+        Err(problem) => return Ok((no_token(&problem), None)),
     };
     let received = send(client, call, authorized(request, &token), keep).await;
     let is_refused =
         matches!(received.answer, Answer::Status { status: 401, .. }) && !call.settings.success.contains(401);
     if !is_refused || token.is_new {
-        return Ok(masked(received, [token.text.reveal()]));
+        return Ok((received, Some(token)));
     }
     let token = match slot.replace(&token, token_client).await {
         Ok(token) => token,
-        Err(problem) => return Ok(no_token(&problem)),
+        Err(problem) => return Ok((no_token(&problem), None)),
     };
     let request = authorized(signed(call, prepared)?, &token);
-    Ok(masked(send(client, call, request, keep).await, [token.text.reveal()]))
+    Ok((send(client, call, request, keep).await, Some(token)))
 }
 
 async fn send(client: &Client, call: &Call, request: Request, keep: Keep) -> Received {
@@ -162,43 +178,6 @@ fn with_redirect(mut received: Received, hides_url: bool) -> Received {
         }
     }
     received
-}
-
-/// The answer without our credentials, which some APIs repeat in what they answer.
-fn masked(mut received: Received, secrets: impl IntoIterator<Item = impl AsRef<str>>) -> Received {
-    let Received { answer: Answer::Status { excerpt, .. }, body, headers, .. } = &mut received else {
-        return received;
-    };
-    if excerpt.is_empty() && body.bytes.is_empty() && headers.is_empty() {
-        return received;
-    }
-    for secret in secrets {
-        let secret = secret.as_ref();
-        if secret.is_empty() {
-            continue;
-        }
-        if excerpt.contains(secret) {
-            *excerpt = excerpt.replace(secret, "***");
-        }
-        mask_kept(&mut body.bytes, headers, secret);
-    }
-    received
-}
-
-/// What is shorter than any credential may be part of what the answer says, and stays.
-fn mask_kept(body: &mut Vec<u8>, headers: &mut [(Box<str>, Box<str>)], secret: &str) {
-    const SECRET_BYTES_MIN: usize = 8;
-    if secret.len() < SECRET_BYTES_MIN {
-        return;
-    }
-    if let Ok(text) = std::str::from_utf8(body)
-        && text.contains(secret)
-    {
-        *body = text.replace(secret, "***").into_bytes();
-    }
-    for (_, value) in headers.iter_mut().filter(|(_, value)| value.contains(secret)) {
-        *value = value.replace(secret, "***").into();
-    }
 }
 
 fn no_token(problem: &str) -> Received {

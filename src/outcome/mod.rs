@@ -186,7 +186,10 @@ fn log(completed: &Completed) {
         debug!(rule, id = %merged.id, into = %id, "merged into a later delivery of its key");
     }
     match &completed.outcome {
-        Outcome::Delivered { status } => info!(rule, %id, status, attempts, "delivered"),
+        // A statement has no status.
+        Outcome::Delivered { status } => {
+            info!(rule, %id, status = (*status > 0).then_some(*status), attempts, "delivered");
+        }
         Outcome::Dead(failure) => {
             error!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "dead letter");
         }

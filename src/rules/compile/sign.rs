@@ -122,12 +122,12 @@ impl Compiler<'_> {
         if !missing.is_empty() {
             self.reader.problem(node.at, format!("`hmac` lacks {}", missing.join(" and ")));
         }
-        let algorithm =
-            get("algorithm").map_or(Some(HmacAlgorithm::Sha256), |node| self.word_of(node, "algorithm", &ALGORITHMS));
+        let algorithm = get("algorithm")
+            .map_or(Some(HmacAlgorithm::Sha256), |node| self.reader.word(node, "algorithm", &ALGORITHMS));
         let encoding =
-            get("encoding").map_or(Some(SignatureEncoding::Hex), |node| self.word_of(node, "encoding", &ENCODINGS));
+            get("encoding").map_or(Some(SignatureEncoding::Hex), |node| self.reader.word(node, "encoding", &ENCODINGS));
         let secret_encoding = get("secret_encoding")
-            .map_or(Some(SecretEncoding::Text), |node| self.word_of(node, "secret_encoding", &SECRET_ENCODINGS));
+            .map_or(Some(SecretEncoding::Text), |node| self.reader.word(node, "secret_encoding", &SECRET_ENCODINGS));
         let keys = get("secret").zip(secret_encoding).and_then(|(secrets, encoding)| {
             self.signing_keys(secrets, "secret", |own, secret| own.hmac_key(secret, encoding))
         });
@@ -273,19 +273,6 @@ impl Compiler<'_> {
         }
         literal(rest, &mut pieces);
         Some(RequestText(pieces))
-    }
-
-    /// One of some words, each of which stands for a value.
-    fn word_of<T: Copy>(&mut self, node: &Node, what: &str, words: &[(&str, T)]) -> Option<T> {
-        let word = self.reader.string(node, what)?;
-        let found = words.iter().find(|(known, _)| *known == word).map(|(_, value)| *value);
-        if found.is_none() {
-            let names = words.iter().map(|(known, _)| *known);
-            let hint = did_you_mean(word, names.clone());
-            let known = names.collect::<Vec<_>>().join(", ");
-            self.reader.problem(node.at, format!("`{what}` is one of {known}, not `{word}`{hint}"));
-        }
-        found
     }
 }
 

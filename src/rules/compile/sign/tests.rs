@@ -84,11 +84,11 @@ fn a_signature_that_cannot_be_made_is_reported_without_the_secret() {
         ("secret: '{{ row.key }}', headers: {X-S: '{{ signature }}'}", "a secret takes `{{ env.NAME }}` only"),
         (
             "secret: {env: TOKEN}, algorithm: md5, headers: {X-S: '{{ signature }}'}",
-            "`algorithm` is one of sha256, sha1, sha512, not `md5`",
+            "`algorithm` is sha256, sha1 or sha512, not `md5`",
         ),
         (
             "secret: {env: TOKEN}, encoding: HEX, headers: {X-S: '{{ signature }}'}",
-            "`encoding` is one of hex, base64, not `HEX`; did you mean `hex`?",
+            "`encoding` is hex or base64, not `HEX`; did you mean `hex`?",
         ),
         (
             "secret: {env: TOKEN}, secret_encoding: hex, headers: {X-S: '{{ signature }}'}",

@@ -58,7 +58,7 @@ impl HttpReady {
     }
 
     pub(super) fn mark_as_preview(&mut self) {
-        let header = Header { name: "Rowhook-Preview".into(), value: "1".to_owned(), is_secret: false };
+        let header = Header { name: "Rowhook-Preview".into(), value: "1".into(), is_secret: false };
         self.request.headers.push(header);
     }
 }

@@ -51,7 +51,7 @@ impl fmt::Debug for PreparedRequest {
 pub(super) struct Header {
     pub name: Cow<'static, str>,
     /// Free of control characters; UTF-8, so that it may hold bytes above 127.
-    pub value: String,
+    pub value: Cow<'static, str>,
     /// Holds a secret, so that nothing may show it.
     pub is_secret: bool,
 }
@@ -117,7 +117,7 @@ impl PreparedRequest {
             },
         };
         let own = self.headers.iter().map(|header| {
-            let value = if header.is_secret { "***" } else { &header.value };
+            let value = if header.is_secret { "***" } else { &*header.value };
             (header.name.to_string(), value.to_owned())
         });
         let headers = own.chain(self.per_attempt.iter().map(|name| (name.to_string(), "***".to_owned()))).collect();
@@ -174,7 +174,7 @@ mod tests {
         PreparedRequest {
             method: Method::Post,
             url: "http://a.test/hook/s3cret".parse().expect("a URL"),
-            headers: vec![Header { name: "X-Key".into(), value: value.to_owned(), is_secret }],
+            headers: vec![Header { name: "X-Key".into(), value: value.to_owned().into(), is_secret }],
             body: body.to_owned().into(),
             compression: Some(BodyCompression::Gzip),
             per_attempt: Vec::new(),

@@ -4,6 +4,8 @@
 //! be made from the row, without row values. Puts the delivery id into `Idempotency-Key` (promise 3). What each attempt
 //! adds (a token, a signature) is named here and made by `auth`. Sends nothing.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::auth;
@@ -28,7 +30,11 @@ pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedReques
     let body = || render_body(delivery, &call.body, &scope);
     let mut request = envelope(call, delivery.call_id(), ItemPlace::Alone, &scope, body)?;
     let of_item = item::headers(delivery, &call.body);
-    request.headers.extend(of_item.map(|(name, value)| Header { name: name.into(), value, is_secret: false }));
+    request.headers.extend(of_item.map(|(name, value)| Header {
+        name: name.into(),
+        value: value.into(),
+        is_secret: false,
+    }));
     Ok(request)
 }
 
@@ -114,17 +120,17 @@ fn render_headers(
     let mut headers = Vec::with_capacity(call.headers.len() + 5);
     headers.push(own("Idempotency-Key", id.to_string()));
     if !sets(call, "User-Agent") {
-        headers.push(own("User-Agent", USER_AGENT.to_string()));
+        headers.push(own("User-Agent", USER_AGENT));
     }
     if !matches!(call.body, Body::Empty) && !sets(call, "Content-Type") {
-        headers.push(own("Content-Type", item::content_type(&call.body, place, body).into_owned()));
+        headers.push(own("Content-Type", item::content_type(&call.body, place, body)));
     }
     if let Some(Signing::Webhook(_)) = &call.sign {
         headers.push(own(auth::SIGNED_ID, id.to_string()));
     }
     if let Some(Auth::Fixed(value)) = &call.auth {
         let value = value.reveal().to_owned();
-        headers.push(Header { name: "Authorization".into(), value, is_secret: true });
+        headers.push(Header { name: "Authorization".into(), value: value.into(), is_secret: true });
     }
     for (name, template) in &call.headers {
         let value = match template.render(scope) {
@@ -136,13 +142,13 @@ fn render_headers(
             return Err(Error::HeaderBytes { header: name.clone() }.to_string());
         }
         let is_secret = template.uses_env() || is_secret_by_name(name);
-        headers.push(Header { name: name.clone().into(), value, is_secret });
+        headers.push(Header { name: name.clone().into(), value: value.into(), is_secret });
     }
     Ok(headers)
 }
 
-fn own(name: &'static str, value: String) -> Header {
-    Header { name: name.into(), value, is_secret: false }
+fn own(name: &'static str, value: impl Into<Cow<'static, str>>) -> Header {
+    Header { name: name.into(), value: value.into(), is_secret: false }
 }
 
 fn sets(call: &Call, name: &str) -> bool {

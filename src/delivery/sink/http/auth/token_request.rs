@@ -89,7 +89,7 @@ fn prepare(settings: &OAuth2) -> PreparedRequest {
         form.append_pair(name, value.reveal());
     }
     let header =
-        |name: &'static str, value: &str| Header { name: name.into(), value: value.to_owned(), is_secret: false };
+        |name: &'static str, value: &'static str| Header { name: name.into(), value: value.into(), is_secret: false };
     let mut headers = vec![
         header("User-Agent", USER_AGENT),
         header("Content-Type", "application/x-www-form-urlencoded"),
@@ -99,7 +99,11 @@ fn prepare(settings: &OAuth2) -> PreparedRequest {
         ClientStyle::Basic => {
             let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
             let pair = STANDARD.encode(format!("{}:{}", encoded(id), encoded(secret)));
-            headers.push(Header { name: "Authorization".into(), value: format!("Basic {pair}"), is_secret: true });
+            headers.push(Header {
+                name: "Authorization".into(),
+                value: format!("Basic {pair}").into(),
+                is_secret: true,
+            });
         }
         ClientStyle::Body => {
             form.append_pair("client_id", id).append_pair("client_secret", secret);

@@ -29,7 +29,7 @@ fn prepared(method: Method, url: &str) -> PreparedRequest {
 }
 
 fn header(name: &'static str, value: &str) -> Header {
-    Header { name: name.into(), value: value.to_owned(), is_secret: false }
+    Header { name: name.into(), value: value.to_owned().into(), is_secret: false }
 }
 
 async fn post(client: &Client, url: &str, timeout: Duration) -> Received {
@@ -199,7 +199,7 @@ async fn a_server_that_closes_idle_connections_sees_no_request_twice() {
     let mut answered = Vec::new();
     for number in 1..=50u128 {
         let mut prepared = prepared(Method::Post, &api.url());
-        prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string();
+        prepared.headers[0].value = uuid::Uuid::from_u128(number).to_string().into();
         let request = request(&prepared, Egress::PrivateToo).unwrap();
         let received =
             client.send(request, Egress::PrivateToo, DEADLINE, &SuccessStatuses(vec![(200, 299)]), Keep::NOTHING).await;

@@ -88,7 +88,7 @@ fn a_binary_cloud_event_is_read_by_the_sdk() {
     assert_eq!(prepared.header("ce-datacontenttype"), None);
     let mut decoded = prepared.clone();
     for header in decoded.headers.iter_mut().filter(|header| header.name.starts_with("ce-")) {
-        header.value = percent_encoding::percent_decode_str(&header.value).decode_utf8().unwrap().into_owned();
+        header.value = percent_encoding::percent_decode_str(&header.value).decode_utf8().unwrap().into_owned().into();
     }
     let mut headers = http::HeaderMap::new();
     for header in &decoded.headers {

@@ -37,8 +37,11 @@ struct Case {
 
 fn request_of(case: &Case) -> Request {
     let headers = case.headers.iter();
-    let headers =
-        headers.map(|(name, value)| Header { name: name.clone().into(), value: value.clone(), is_secret: false });
+    let headers = headers.map(|(name, value)| Header {
+        name: name.clone().into(),
+        value: value.clone().into(),
+        is_secret: false,
+    });
     let method = match case.method.as_str() {
         "GET" => Method::Get,
         "PUT" => Method::Put,

@@ -102,7 +102,7 @@ mod tests {
         let prepared = PreparedRequest {
             method: Method::Post,
             url: "http://a.test/hook?x=a%20b".parse().unwrap(),
-            headers: vec![Header { name: "Idempotency-Key".into(), value: "id-1".to_owned(), is_secret: false }],
+            headers: vec![Header { name: "Idempotency-Key".into(), value: "id-1".into(), is_secret: false }],
             body: r#"{"id":7}"#.into(),
             compression: None,
             per_attempt: Vec::new(),

@@ -84,29 +84,32 @@ fn an_http_call_is_handed_to_the_proxy_whole() {
 
 #[test]
 fn errors_of_the_proxy_are_told_apart_from_those_of_the_api() {
-    let wants_login = "the proxy wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`";
-    let refused_connect = "the proxy does not connect to the API: it refused CONNECT, and its log says why";
+    let wants_login = "the proxy PROXY wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`";
+    let refused_connect = "the proxy PROXY does not connect to the API: it refused CONNECT, and its log says why";
     for (forward, of_https, of_http) in [
         (Forward::Refuse(407), wants_login, wants_login),
         (Forward::Refuse(502), refused_connect, "answered 502"),
         (
             Forward::Close,
-            "the proxy closed the connection before it answered CONNECT",
-            "connection closed before the answer",
+            "the proxy PROXY closed the connection before it answered CONNECT",
+            "the proxy PROXY: connection closed before the answer",
         ),
     ] {
         let proxy = Proxy::start(move |_| forward);
         let url = format!("http://me:s3cret@{}", proxy.authority());
-        failed(&home("      url: https://api.test/\n").with_env("ROWHOOK_PROXY", &url), of_https);
+        let [of_https, of_http] =
+            [of_https, of_http].map(|said| said.replace("PROXY", &format!("http://{}", proxy.authority())));
+        failed(&home("      url: https://api.test/\n").with_env("ROWHOOK_PROXY", &url), &of_https);
         let finished = replay(&home("      url: http://api.test/\n").with_env("ROWHOOK_PROXY", &url));
-        assert!(finished.stdout.contains(of_http), "{of_http}: {finished:?}");
+        assert!(finished.stdout.contains(&of_http), "{of_http}: {finished:?}");
         assert!(!format!("{finished:?}").contains("s3cret"), "{finished:?}");
     }
     let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     for scheme in ["http", "https"] {
         let url = format!("http://me:s3cret@{unused}");
         let home = home(&format!("      url: {scheme}://api.test/\n")).with_env("ROWHOOK_PROXY", &url);
-        failed(&home, "proxy: connection refused: nothing listens at this address and port");
+        let said = format!("the proxy http://{unused}: connection refused: nothing listens at this address and port");
+        failed(&home, &said);
     }
 }
 

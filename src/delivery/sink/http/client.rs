@@ -47,7 +47,7 @@ use crate::rules::{Egress, Method, ProxyServer, SuccessStatuses};
 use crate::template::Secret;
 use error::{cause_text, is_unsent, plain_text, unknown_name};
 use pool::Pool;
-use proxy_error::NO_LOGIN;
+use proxy_error::no_login;
 use receive::{ANSWER_BYTES_MAX, receive};
 use route::ClientRoute;
 
@@ -157,7 +157,7 @@ impl Client {
         let exchange = async {
             let response = self.execute(request, egress).await?;
             answering = true;
-            let broken = |error| (Lack::Network, plain_text(&error, true, self.proxy.is_some()));
+            let broken = |error| (Lack::Network, plain_text(&error, true, self.proxy.as_deref()));
             receive(response, success, keep).await.map_err(broken)
         };
         let (lack, error) = match tokio::time::timeout(timeout, exchange).await {
@@ -176,17 +176,20 @@ impl Client {
     /// # Errors
     /// Why there is none, in a line for people.
     async fn execute(&self, request: Request, egress: Egress) -> Result<Response, (Lack, String)> {
-        let is_proxied = self.proxy.is_some();
-        if is_proxied {
+        let proxy = self.proxy.as_deref();
+        if proxy.is_some() {
             self.check_name(request.url(), egress).await.map_err(|problem| (Lack::Unsent, problem))?;
         }
         let response = self.http(egress).execute(request).await.map_err(|error| {
             let lack = if is_unsent(&error) { Lack::Unsent } else { Lack::Network };
-            (lack, plain_text(&error, false, is_proxied))
+            (lack, plain_text(&error, false, proxy))
         })?;
         // From within a tunnel this is an answer of the API.
-        if is_proxied && response.url().scheme() == "http" && response.status() == PROXY_AUTHENTICATION_REQUIRED {
-            return Err((Lack::Unsent, NO_LOGIN.to_owned()));
+        if let Some(proxy) = proxy
+            && response.url().scheme() == "http"
+            && response.status() == PROXY_AUTHENTICATION_REQUIRED
+        {
+            return Err((Lack::Unsent, no_login(proxy)));
         }
         Ok(response)
     }

@@ -8,10 +8,11 @@ use super::super::egress;
 use super::CONNECT_TIMEOUT;
 use super::proxy_error::proxy_text;
 use super::tls_error::{alert_text, tls_text};
+use crate::rules::ProxyServer;
 
 /// What went wrong, in words that hold neither URL nor values.
-pub(super) fn plain_text(error: &reqwest::Error, answering: bool, is_proxied: bool) -> String {
-    let of_proxy = if is_proxied { proxy_text(error) } else { None };
+pub(super) fn plain_text(error: &reqwest::Error, answering: bool, proxy: Option<&ProxyServer>) -> String {
+    let of_proxy = proxy.and_then(|proxy| proxy_text(error, answering, proxy));
     of_proxy.unwrap_or_else(|| direct_text(error, answering, "url"))
 }
 
@@ -33,7 +34,7 @@ pub(super) fn direct_text(error: &reqwest::Error, answering: bool, key: &str) ->
             } else if error.is_parse_too_large() {
                 return "the head of the answer, or its stated length, is too large".to_owned();
             } else if error.is_parse() {
-                return format!("the answer is not valid HTTP{}", tls_hint(error_scheme));
+                return format!("the answer is not valid HTTP{}", tls_hint(error_scheme, key));
             }
         }
     }
@@ -74,8 +75,12 @@ pub(super) fn dns_text(words: &str, key: &str) -> String {
     }
 }
 
-fn tls_hint(url_scheme: &str) -> &'static str {
-    if url_scheme == "http" { "; if this is the port of https, `url` must begin with https://" } else { "" }
+fn tls_hint(url_scheme: &str, key: &str) -> &'static str {
+    match (url_scheme, key) {
+        (_, "proxy") => "; is this the port of a proxy that speaks HTTP without TLS?",
+        ("http", _) => "; if this is the port of https, `url` must begin with https://",
+        _ => "",
+    }
 }
 
 /// Whether nothing of the request was sent, or the server says that it did not begin with it (RFC 9113, section 8.7).

@@ -36,7 +36,7 @@ impl Client {
     ) -> Result<Fetched, String> {
         let exchange = async {
             let mut response = self.execute(request, egress).await.map_err(|(_, problem)| problem)?;
-            let broken = |error| plain_text(&error, true, self.proxy.is_some());
+            let broken = |error| plain_text(&error, true, self.proxy.as_deref());
             let body = read_body(&mut response, bytes_max).await.map_err(broken)?;
             if let Some(problem) = body.problem {
                 return Err(format!("the answer can't be read: {problem}"));

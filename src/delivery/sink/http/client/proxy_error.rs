@@ -5,28 +5,41 @@
 
 use super::CONNECT_TIMEOUT;
 use super::error::{causes, direct_text};
+use crate::rules::ProxyServer;
 
-/// The answer 407, to CONNECT or to a plain request.
-pub(super) const NO_LOGIN: &str = "the proxy wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`";
+/// What is said of the answer 407, to CONNECT or to a plain request.
+pub(super) fn no_login(proxy: &ProxyServer) -> String {
+    format!(
+        "the proxy {proxy} wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`"
+    )
+}
 
-pub(super) fn proxy_text(error: &reqwest::Error) -> Option<String> {
+pub(super) fn proxy_text(error: &reqwest::Error, answering: bool, proxy: &ProxyServer) -> Option<String> {
+    let of_connection = || Some(format!("the proxy {proxy}: {}", direct_text(error, answering, "proxy")));
     let causes = causes(error).map(ToString::to_string);
     let of_tunnel = causes.filter_map(|cause| cause.strip_prefix("tunnel error: ").map(str::to_owned)).next();
     let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
     match of_tunnel.as_deref() {
-        Some("proxy authorization required") => Some(NO_LOGIN.to_owned()),
+        Some("proxy authorization required") => Some(no_login(proxy)),
         Some("unsuccessful") => {
-            Some("the proxy does not connect to the API: it refused CONNECT, and its log says why".to_owned())
+            Some(format!("the proxy {proxy} does not connect to the API: it refused CONNECT, and its log says why"))
         }
-        Some("unexpected end of file") => Some("the proxy closed the connection before it answered CONNECT".to_owned()),
-        Some("proxy response headers too long") => Some("the proxy's answer to CONNECT is too large".to_owned()),
-        Some(_) => Some(format!("proxy: {}", direct_text(error, false, "proxy"))),
+        Some("unexpected end of file") => {
+            Some(format!("the proxy {proxy} closed the connection before it answered CONNECT"))
+        }
+        Some("proxy response headers too long") => {
+            Some(format!("the answer of the proxy {proxy} to CONNECT is too large"))
+        }
+        Some(_) => of_connection(),
+        // A plain request goes to the proxy itself: what becomes of its connection is the proxy's.
+        None if !error.is_connect() && is_plain => of_connection(),
         None if !error.is_connect() => None,
         // The time covers the way to the proxy and the proxy's to the API.
         None if error.is_timeout() => {
-            Some(format!("no connection through the proxy within {}", humantime::format_duration(CONNECT_TIMEOUT)))
+            let limit = humantime::format_duration(CONNECT_TIMEOUT);
+            Some(format!("no connection through the proxy {proxy} within {limit}"))
         }
-        None if is_plain => Some(format!("proxy: {}", direct_text(error, false, "proxy"))),
+        None if is_plain => of_connection(),
         None => None,
     }
 }

@@ -285,6 +285,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         redact: vec![],
         by_op: vec![],
         columns: vec![],
+        nulls: vec![],
     };
     edit(&mut rule);
     Arc::new(rule)

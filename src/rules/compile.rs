@@ -5,6 +5,7 @@
 
 mod actions;
 mod auth;
+mod null_places;
 mod outside;
 mod proxy;
 mod sign;
@@ -14,6 +15,7 @@ mod wrap;
 pub(super) use self::outside::{IfNoSecret, Variables};
 
 use self::actions::{KnownStep, TemplatePart};
+use self::null_places::{HeldForm, Holder};
 use self::outside::Outside;
 use super::actions::Action;
 use super::auth::Auth;
@@ -22,7 +24,7 @@ use super::content::{Content, OpenedFile};
 use super::defaults::{DEFAULTS, Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{NodeReader, member};
-use super::rule::{OrderBy, Rule};
+use super::rule::{Instead, NullPlace, OrderBy, Rule};
 use super::settings::Egress;
 use super::spec::{
     BodySpec, CallSpec, FileSpec, HeaderSpec, PartContentSpec, PartSpec, RuleSpec, TablesSpec, TargetSpec,
@@ -97,6 +99,8 @@ struct Compiler<'a> {
     outside: Outside<'a>,
     /// The columns that the rule at hand names, with places in the file.
     columns: Vec<ColumnUse>,
+    /// Where it can do nothing with a NULL.
+    nulls: Vec<NullPlace>,
     /// Of its saga; none where it has none.
     steps: Vec<KnownStep>,
     part: TemplatePart,
@@ -109,6 +113,7 @@ impl<'a> Compiler<'a> {
             reader,
             outside: Outside::new(variables, if_no_secret),
             columns: Vec::new(),
+            nulls: Vec::new(),
             steps: Vec::new(),
             part: TemplatePart::Decision,
             first_sql: None,
@@ -126,6 +131,7 @@ impl Compiler<'_> {
 
     fn rule(&mut self, spec: RuleSpec, tables: &TablesSpec) -> Option<Placed> {
         self.columns.clear();
+        self.nulls.clear();
         self.outside.take_opened();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
         if let OrderBy::Columns(names) = &spec.order_by {
@@ -162,6 +168,7 @@ impl Compiler<'_> {
             coalesce: spec.gathering.coalesce,
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
+            nulls: std::mem::take(&mut self.nulls),
         };
         Some((rule, spec.node.at))
     }
@@ -185,7 +192,7 @@ impl Compiler<'_> {
         let mut headers = Vec::new();
         let mut complete = true;
         for HeaderSpec { name, at, value } in &spec.headers {
-            match self.header(value, *at) {
+            match self.header(name, value, *at) {
                 Some(template) => headers.push((name.clone(), template)),
                 None => complete = false,
             }
@@ -193,17 +200,17 @@ impl Compiler<'_> {
         let body = match &spec.body {
             // A change may send only the line before it.
             BodySpec::Json(node) if spec.item_line.is_some() => {
-                self.content(node, TextTemplate::compile_optional).map(Body::Template)
+                self.content(node, TextTemplate::compile_optional, Holder::BODY).map(Body::Template)
             }
-            BodySpec::Json(node) => self.body(node).map(Body::Template),
+            BodySpec::Json(node) => self.body(node, Holder::BODY).map(Body::Template),
             BodySpec::Form(node, lists) => self.form(node, *lists).map(Body::Form),
             BodySpec::Multipart(parts) => self.multipart(parts).map(Body::Multipart),
             BodySpec::Text { template, markup: None } => {
-                self.text_by(template, TextTemplate::compile_sent).map(Body::Text)
+                self.text_by(template, TextTemplate::compile_sent, Holder::TEXT).map(Body::Text)
             }
             BodySpec::Text { template, markup: Some(markup) } => {
                 let compile = |source: &str, env: EnvLookup| TextTemplate::compile_markup(source, *markup, env);
-                self.text_by(template, compile).map(Body::Text)
+                self.text_by(template, compile, Holder::TEXT).map(Body::Text)
             }
             BodySpec::Format(format) => Some(format()),
             BodySpec::Default if spec.settings.method.is_bodiless() => Some(Body::Empty),
@@ -231,7 +238,7 @@ impl Compiler<'_> {
             settings.egress = Egress::PublicOnly;
         }
         let item_line = match spec.item_line {
-            Some(node) => Some(self.body(node)?),
+            Some(node) => Some(self.body(node, Holder::LINE)?),
             None => None,
         };
         let array_wrap = match spec.array_wrap {
@@ -282,11 +289,14 @@ impl Compiler<'_> {
         let url = self.flaws(node, url)?;
         self.reads_saga(node, url.saga_reads())?;
         self.uses(node, url.columns());
+        self.nulls_of(node, url.null_reads(), "`url`", Instead::Filled);
         Some(url)
     }
 
-    fn header(&mut self, node: &Node, at: FilePlace) -> Option<TextTemplate> {
-        let template = self.text_by(node, TextTemplate::compile_optional)?;
+    fn header(&mut self, name: &str, node: &Node, at: FilePlace) -> Option<TextTemplate> {
+        let name = format!("header `{name}`");
+        let holder = Holder { name: &name, form: HeldForm::Text };
+        let template = self.text_by(node, TextTemplate::compile_optional, holder)?;
         if template.literal().is_some_and(|text| text.chars().any(char::is_control)) {
             self.reader.problem(at, "a header's value can't hold line breaks or control characters");
             return None;
@@ -298,17 +308,19 @@ impl Compiler<'_> {
         &mut self,
         node: &Node,
         compile: impl FnOnce(&str, EnvLookup) -> Result<TextTemplate, Vec<Flaw>>,
+        holder: Holder,
     ) -> Option<TextTemplate> {
         let NodeKind::Scalar { text, .. } = &node.kind else { return None };
         let template = compile(text, &|name| self.outside.variable(name));
         let template = self.flaws(node, template)?;
         self.reads_saga(node, template.saga_reads())?;
         self.uses(node, template.columns());
+        self.nulls_of_text(node, &template, holder);
         Some(template)
     }
 
     fn form(&mut self, node: &Node, lists: FormLists) -> Option<FormTemplate> {
-        match self.body(node)? {
+        match self.body(node, Holder::FORM)? {
             BodyTemplate::Object(members) => Some(FormTemplate::new(members, lists)),
             // A problem is reported already.
             _ => None,
@@ -322,10 +334,12 @@ impl Compiler<'_> {
     }
 
     fn part(&mut self, spec: &PartSpec) -> Option<PartTemplate> {
-        let filename = spec.filename.map(|node| self.text_by(node, TextTemplate::compile));
+        let filename = spec.filename.map(|node| self.text_by(node, TextTemplate::compile, Holder::FILENAME));
         let content = match spec.content {
-            PartContentSpec::Json(node) => self.content(node, TextTemplate::compile_optional).map(PartContent::Json),
-            PartContentSpec::Value(node) => match self.content(node, TextTemplate::compile_bytes) {
+            PartContentSpec::Json(node) => {
+                self.content(node, TextTemplate::compile_optional, Holder::PART_JSON).map(PartContent::Json)
+            }
+            PartContentSpec::Value(node) => match self.content(node, TextTemplate::compile_bytes, Holder::PART) {
                 Some(BodyTemplate::Literal(text)) => Some(PartContent::Literal(text)),
                 Some(BodyTemplate::Text(text)) => Some(PartContent::Value(text)),
                 // It is a scalar; a problem is reported already.
@@ -339,21 +353,21 @@ impl Compiler<'_> {
         Some(PartTemplate::new(spec.name, filename, spec.content_type, content?))
     }
 
-    fn body(&mut self, node: &Node) -> Option<BodyTemplate> {
-        self.content(node, TextTemplate::compile)
+    fn body(&mut self, node: &Node, holder: Holder) -> Option<BodyTemplate> {
+        self.content(node, TextTemplate::compile, holder)
     }
 
     /// A body, or a part of one, which can be left out.
-    fn content(&mut self, node: &Node, compile: CompileText) -> Option<BodyTemplate> {
+    fn content(&mut self, node: &Node, compile: CompileText, holder: Holder) -> Option<BodyTemplate> {
         match &node.kind {
             NodeKind::Scalar { .. } => match node.json_literal() {
                 Some(literal) => Some(BodyTemplate::Literal(literal.into())),
-                None => self.text_by(node, compile).map(BodyTemplate::Text),
+                None => self.text_by(node, compile, holder).map(BodyTemplate::Text),
             },
             NodeKind::List(items) => {
                 // All of them first: each may have flaws to report.
                 let items: Vec<Option<BodyTemplate>> =
-                    items.iter().map(|item| self.content(item, TextTemplate::compile_optional)).collect();
+                    items.iter().map(|item| self.content(item, TextTemplate::compile_optional, holder)).collect();
                 items.into_iter().collect::<Option<_>>().map(BodyTemplate::List)
             }
             NodeKind::Map(members) => {
@@ -361,7 +375,7 @@ impl Compiler<'_> {
                     .iter()
                     .map(|(key, member)| {
                         let name = self.literal_key(key);
-                        Some((name, self.content(member, TextTemplate::compile_optional)?))
+                        Some((name, self.content(member, TextTemplate::compile_optional, holder)?))
                     })
                     .collect();
                 members.into_iter().collect::<Option<_>>().map(BodyTemplate::Object)

@@ -1,18 +1,18 @@
-//! What works, and perhaps not as its author believes: for `check`, which has a person in front of it.
+//! What works, and perhaps not as its author believes: for `check`, and for the log where a rule goes to work.
 //!
 //! In: rules, and where they are known the tables that they name. Out: a [`Doubt`] for each place that deserves a look: a condition
-//! that no change can meet, a NULL that makes a dead letter of a URL, an order in which many rows wait for one another. Refuses
+//! that no change can meet, a NULL of which no request can be made, an order in which many rows wait for one another. Refuses
 //! nothing; what can't work is for `tables`. Says nothing where it is not certain.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::fmt;
 
-use super::actions::Action;
 use super::diagnostic::{Diagnostic, FilePlace, located};
 use super::matching::RuleSet;
-use super::rule::{OrderBy, Rule};
+use super::rule::{Instead, NullPlace, OrderBy, Rule};
 use super::settings::OnDeadLetter;
 use crate::change::Op;
+use crate::column::ColumnKind;
 use crate::schema::{NamedTables, TypedColumn, TypedTable};
 
 /// Names that a message shows.
@@ -21,11 +21,19 @@ const NAMES_MAX: usize = 3;
 /// A place in the rule files that deserves a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
+    /// The rule that it is about.
+    pub rule: String,
     pub said: Diagnostic,
     pub fix: String,
 }
 
 impl RuleSet {
+    /// Logs the doubts about those of the rules of which `is_new` says that they go to work now.
+    pub fn warn_of_doubts(&self, tables: &NamedTables, is_new: impl Fn(&str) -> bool) {
+        let doubts = self.doubts(tables).into_iter().filter(|doubt| is_new(&doubt.rule));
+        doubts.for_each(|doubt| tracing::warn!("{doubt}"));
+    }
+
     /// All doubts, in the order of the files; `tables` are none where no server was asked.
     pub fn doubts(&self, tables: &NamedTables) -> Vec<Doubt> {
         let mut doubts = Vec::new();
@@ -36,11 +44,18 @@ impl RuleSet {
             doubts.extend(rule.unordered_tables(&found));
             doubts.extend(rule.coarse_order(&found));
             doubts.extend(rule.nulls_in_order(&found));
-            doubts.extend(rule.nulls_in_urls(&found));
+            doubts.extend(rule.nulls_in_requests(&found));
         }
         doubts.sort_by(|a: &Doubt, b| (&a.said.path, a.said.place).cmp(&(&b.said.path, b.said.place)));
         doubts.dedup();
         doubts
+    }
+}
+
+impl fmt::Display for Doubt {
+    /// In one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; fix: {}", self.said, self.fix)
     }
 }
 
@@ -51,7 +66,7 @@ impl Rule {
         let ops: Vec<Op> = self.on.iter().copied().filter(|op| *op != Op::Read).collect();
         if ops.is_empty() {
             let message = format!("rule {} matches no change: no change has the op `read` yet", self.name);
-            return Some(doubt(&self.path, self.at, message, fix));
+            return Some(self.doubt(self.at, message, fix));
         }
         let when = self.when.as_ref()?;
         // In each table, or whatever the table is.
@@ -60,7 +75,7 @@ impl Rule {
             flaws?.into_iter().next()
         })?;
         let message = format!("{}; rule {} makes no call", flaw.message, self.name);
-        Some(doubt(&self.path, FilePlace { line: flaw.line, column: flaw.column }, message, fix))
+        Some(self.doubt(FilePlace { line: flaw.line, column: flaw.column }, message, fix))
     }
 
     /// Tables without a primary key, for a rule whose order is that of the primary key.
@@ -78,7 +93,7 @@ impl Rule {
             self.name
         );
         let fix = "add a primary key, or name the columns that tell the rows apart in `order_by`; `order_by: none` keeps no order";
-        Some(doubt(&self.path, self.at, message, fix))
+        Some(self.doubt(self.at, message, fix))
     }
 
     /// `order_by` with columns that are no key: many rows may share a value.
@@ -95,7 +110,7 @@ impl Rule {
              update that changes it waits for the calls of both values"
         );
         let fix = "leave it out to order by row, unless all rows with one value must be called one after another";
-        Some(doubt(&self.path, *self.order_by_at.first()?, message, fix))
+        Some(self.doubt(*self.order_by_at.first()?, message, fix))
     }
 
     /// `order_by` with a column that may be NULL: these rows have one key.
@@ -109,27 +124,41 @@ impl Rule {
             let fix = format!(
                 "write a rule of their own for them, with `when: row.{name} is none`, and here `row.{name} is not none`"
             );
-            Some(doubt(&self.path, *at, message, fix))
+            Some(self.doubt(*at, message, fix))
         };
         columns.iter().zip(&self.order_by_at).filter_map(of_column).collect()
     }
 
-    /// URLs with a column that may be NULL, which no URL can hold.
-    fn nulls_in_urls(&self, found: &[&TypedTable]) -> Vec<Doubt> {
+    /// Places that can't hold NULL with a column that may be NULL: one doubt for each column, at the first of them.
+    fn nulls_in_requests(&self, found: &[&TypedTable]) -> Vec<Doubt> {
+        let mut places: Vec<&NullPlace> = self.nulls.iter().collect();
+        places.sort_by_key(|place| place.at);
         let mut doubts = Vec::new();
-        for call in self.actions.iter().filter_map(Action::call) {
-            for name in call.url.plain_columns() {
-                let Some(tables) = names_of(found, |found| self.may_meet_null(name, found)) else { continue };
-                let message = format!(
-                    "`url` reads column `{name}` of {tables}, which may be NULL: such a row becomes a dead letter"
-                );
-                let fix = format!(
-                    "leave such rows out, `when: row.{name} is not none`, or give a replacement: `row.{name} or '-'`"
-                );
-                doubts.push(doubt(&self.path, call.url_at, message, fix));
+        let mut seen: Vec<(bool, &str)> = Vec::new();
+        for first in &places {
+            let NullPlace { column, is_old, at, holder, follows, .. } = first;
+            if seen.contains(&(*is_old, column)) {
+                continue;
             }
+            seen.push((*is_old, column));
+            let Some(tables) = names_of(found, |found| self.may_meet_null(column, found)) else { continue };
+            let others = places.iter().filter(|place| (place.is_old, &place.column) == (*is_old, column)).count() - 1;
+            let elsewhere = match others {
+                0 => String::new(),
+                1 => " (and 1 more place)".to_string(),
+                others => format!(" (and {others} more places)"),
+            };
+            let old = if *is_old { "old " } else { "" };
+            let message =
+                format!("{holder}{elsewhere} reads {old}column `{column}` of {tables}, which may be NULL: {follows}");
+            let is_number = found.iter().flat_map(|found| &found.columns).any(|known| is_number(known, column));
+            doubts.push(self.doubt(*at, message, fix_of_null(first, is_number)));
         }
         doubts
+    }
+
+    fn doubt(&self, place: FilePlace, message: String, fix: impl Into<String>) -> Doubt {
+        Doubt { rule: self.name.clone(), said: located(&self.path, place, message), fix: fix.into() }
     }
 
     /// Whether the rule may match a row in which this column is NULL.
@@ -141,8 +170,31 @@ impl Rule {
     }
 }
 
-fn doubt(path: &Path, place: FilePlace, message: String, fix: impl Into<String>) -> Doubt {
-    Doubt { said: located(path, place, message), fix: fix.into() }
+/// What the rule may say instead, as it is written there.
+fn fix_of_null(place: &NullPlace, is_number: bool) -> String {
+    let name = format!("{}.{}", if place.is_old { "old" } else { "row" }, place.column);
+    let instead = match place.instead {
+        Instead::Filled => "'-'",
+        Instead::Empty => "''",
+        Instead::None => "none",
+        Instead::Omit => "omit",
+    };
+    let leave_out = match place.instead {
+        Instead::Omit => " to leave it out",
+        _ => "",
+    };
+    // With `or`, a zero would be replaced, too.
+    let written = match (place.is_value, is_number) {
+        (true, false) => format!("{name} or {instead}"),
+        (true, true) => format!("{name} if {name} is not none else {instead}"),
+        (false, _) => format!("… if {name} is not none else {instead}"),
+    };
+    format!("write `{{{{ {written} }}}}`{leave_out}; `when: {name} is not none` leaves out such rows")
+}
+
+fn is_number(known: &TypedColumn, name: &str) -> bool {
+    use ColumnKind::{Bit, Decimal, Double, Float, Int, Year};
+    *known.name == *name && matches!(known.kind, Some(Int { .. } | Bit { .. } | Decimal { .. } | Float | Double | Year))
 }
 
 /// The tables of which it is so, by name; None where it is so of none.

@@ -52,6 +52,38 @@ pub struct Rule {
     pub redact: Vec<ColumnUse>,
     /// Every column that the rule reads by its name, with its place in the file.
     pub columns: Vec<ColumnUse>,
+    /// Where it can do nothing with a NULL.
+    pub nulls: Vec<NullPlace>,
+}
+
+/// A column in a place of a rule that can't hold NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NullPlace {
+    pub column: String,
+    /// It is that of the old row.
+    pub is_old: bool,
+    pub at: FilePlace,
+    /// The key of the rule that it stands under, or the header, for a message.
+    pub holder: String,
+    /// The value is written as it is, and not put through a filter or an operator first.
+    pub is_value: bool,
+    /// What may stand there.
+    pub instead: Instead,
+    /// What becomes of a row with a NULL.
+    pub follows: &'static str,
+}
+
+/// What a place can hold where it can't hold a NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// A text that is not empty.
+    Filled,
+    /// An empty text, too.
+    Empty,
+    /// NULL itself, where nothing is made of it before.
+    None,
+    /// Nothing: it can be left out.
+    Omit,
 }
 
 impl Rule {

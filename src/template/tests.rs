@@ -9,6 +9,7 @@ mod flaws;
 mod habits;
 mod hostile;
 mod lists;
+mod null_reads;
 mod numbers;
 mod properties;
 mod rendering;

@@ -14,6 +14,7 @@ use minijinja::value::Value;
 
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::expression::{ENGINE, Expression, flaw_of, named, resolve};
+use super::null_reads::{self, NullRead};
 use super::output::{Bounded, TextOut, within_limit, write_cell, write_json, write_text};
 use super::rewrite::{self, MemberPath, Purpose, Rewritten};
 use super::scope::{Env, Root, RowSide, Scope, cell};
@@ -29,6 +30,7 @@ pub struct TextTemplate {
     columns: Vec<ColumnUse>,
     names: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
+    null_reads: Vec<NullRead>,
     reads_all_columns: bool,
     kind: Kind,
 }
@@ -99,6 +101,7 @@ impl TextTemplate {
         })?;
         template.columns.iter_mut().chain(&mut template.names).for_each(|used| moved(used.line, &mut used.column));
         template.saga.iter_mut().for_each(|used| moved(used.line, &mut used.column));
+        template.null_reads.iter_mut().for_each(|read| moved(read.used.line, &mut read.used.column));
         Ok(template)
     }
 
@@ -144,7 +147,8 @@ impl TextTemplate {
             pieces.push(TextPiece::Literal(end.into()));
         }
         let Reads { columns, names, saga, all: reads_all_columns } = reads;
-        let template = TextTemplate { pieces, columns, names, saga, reads_all_columns, kind };
+        let null_reads = null_reads::of_template(&template.children);
+        let template = TextTemplate { pieces, columns, names, saga, null_reads, reads_all_columns, kind };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
@@ -226,6 +230,26 @@ impl TextTemplate {
     /// What it reads of a saga, in the order of the text.
     pub fn saga_reads(&self) -> &[SagaUse] {
         &self.saga
+    }
+
+    /// The columns by whose NULL it can't be rendered as a text, whatever else the row holds.
+    pub fn null_reads(&self) -> &[NullRead] {
+        &self.null_reads
+    }
+
+    /// As `null_reads`, of `render_json`: a value by itself may be NULL.
+    pub fn null_reads_of_json(&self) -> impl Iterator<Item = &NullRead> {
+        self.null_reads.iter().filter(|read| !(self.is_one_value() && read.is_value))
+    }
+
+    /// Whether it is one expression, whose type `render_json` keeps.
+    pub fn is_one_value(&self) -> bool {
+        matches!(&self.pieces[..], [TextPiece::Column(..) | TextPiece::Expression(_)])
+    }
+
+    /// Whether its whole value may be `omit`.
+    pub fn may_be_omitted(&self) -> bool {
+        self.kind == Kind::Optional && self.is_one_value()
     }
 
     /// Whether what it renders may depend on this column.

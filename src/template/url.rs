@@ -17,9 +17,10 @@ pub use hosts::{AllowedHosts, HostPattern};
 use self::chosen::ChosenUrl;
 use super::EnvLookup;
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
+use super::null_reads::NullRead;
 use super::output::within_limit;
 use super::percent::encode;
-use super::scope::{RowSide, Scope};
+use super::scope::Scope;
 use super::text::{TextPiece, TextTemplate};
 
 /// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
@@ -113,17 +114,9 @@ impl UrlTemplate {
         self.template().is_some_and(|template| template.reads(column))
     }
 
-    /// The columns of the row whose values stand in it as they are, each once.
-    pub fn plain_columns(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        for piece in self.template().map_or(&[][..], |template| &template.pieces) {
-            if let TextPiece::Column(RowSide::Row, name) = piece
-                && !names.contains(&&**name)
-            {
-                names.push(&**name);
-            }
-        }
-        names
+    /// The columns by whose NULL it can't be rendered.
+    pub fn null_reads(&self) -> &[NullRead] {
+        self.template().map_or(&[], TextTemplate::null_reads)
     }
 
     /// Scheme, host and port, where no value can change them.

@@ -54,7 +54,7 @@ async fn check_says_what_the_tables_make_doubtful_with_places_and_fixes() {
         "rules/none.yaml:1:8: no table fits DATABASE_none_*.orders, or the account may not see it",
         "rules/log.yaml:3:5: rule logged: no primary key in table DATABASE.log, so its calls are made one after another",
         "rules/orders.yaml:4:16: `order_by`: column `status` is in no key of table DATABASE.orders",
-        "rules/orders.yaml:5:17: `url` reads column `note` of table DATABASE.orders, which may be NULL",
+        "rules/orders.yaml:5:40: `url` reads column `note` of table DATABASE.orders, which may be NULL",
         "rules/orders.yaml:10:25: `when` is never true: column `status` is NOT NULL",
     ];
     assert_eq!(of_files.len(), expected.len(), "{of_files:#?}");

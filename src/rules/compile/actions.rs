@@ -12,6 +12,7 @@ use super::super::spec::{ActionListSpec, ActionSpec, RetryByAnswerSpec, Retrying
 use super::super::target::Target;
 use super::super::yaml::Node;
 use super::Compiler;
+use super::null_places::Holder;
 use crate::suggest::did_you_mean;
 use crate::template::{Read, SagaUse, TextTemplate};
 
@@ -162,7 +163,7 @@ impl Compiler<'_> {
             None => None,
         };
         let wait = match spec.wait {
-            Some(node) => Some(self.text_by(node, TextTemplate::compile_expression)?),
+            Some(node) => Some(self.text_by(node, TextTemplate::compile_expression, Holder::WAIT)?),
             None => None,
         };
         Some(RetryByAnswer { when, wait })
@@ -170,8 +171,11 @@ impl Compiler<'_> {
 
     fn sql(&mut self, spec: &SqlSpec) -> Option<Sql> {
         self.first_sql.get_or_insert(spec.at);
-        let values: Vec<_> =
-            spec.params.iter().map(|(name, node)| Some((name.as_str().into(), self.body(node)?))).collect();
+        let values: Vec<_> = spec
+            .params
+            .iter()
+            .map(|(name, node)| Some((name.as_str().into(), self.body(node, Holder::PARAMS)?)))
+            .collect();
         let params = values.into_iter().map(|pair| pair.map(|(name, value)| (name, Arc::new(value))));
         Some(Sql {
             statement: spec.statement.as_str().into(),

@@ -32,7 +32,7 @@ impl Compiler<'_> {
                 let members: Vec<_> = members.iter().map(member).collect();
                 members.into_iter().collect::<Option<_>>().map(BodyTemplate::Object)
             }
-            NodeKind::Scalar { .. } => self.body(node),
+            NodeKind::Scalar { .. } => self.body(node, Holder::BODY),
         }
     }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::column::ColumnKind;
 use crate::schema::{NamedTables, TypedColumn, TypedTable};
 
-/// `shop.orders` with a primary key; `status` and `note` are in no key, `note` and `customer` may be NULL.
+/// `shop.orders` with a primary key; `status`, `note` and `label` are in no key; `note`, `customer` and `label` may be NULL.
 fn orders() -> TypedTable {
     let int = || Some(ColumnKind::Int { bytes: 4, unsigned: false });
     let column = |name: &str, is_nullable| TypedColumn { name: name.into(), kind: int(), is_nullable };
@@ -14,6 +14,7 @@ fn orders() -> TypedTable {
         column("note", true),
         column("customer", true),
         column("day", false),
+        TypedColumn { name: "label".into(), kind: None, is_nullable: true },
     ];
     let names = columns.iter().map(|column| column.name.clone()).collect();
     let table = Table { schema: "shop".into(), name: "orders".into(), columns: names, primary_key: vec![0] };
@@ -212,13 +213,14 @@ fn an_order_in_which_many_rows_wait_for_one_another_is_said() {
 #[test]
 fn a_column_in_a_url_that_may_be_null_is_said_unless_the_condition_leaves_null_out() {
     let calling = |keys: &str, path: &str| rule(keys).replace("http://a.test/", &format!("\"http://a.test/{path}\""));
-    let said = &[
-        "f.yaml:5:17: `url` reads column `note` of table shop.orders, which may be NULL: such a row becomes a dead letter",
-    ][..];
+    let said =
+        &["`url` reads column `note` of table shop.orders, which may be NULL: such a row becomes a dead letter"][..];
     for (when, path, parts) in [
         ("on: insert", "{{ row.note }}", said),
         ("on: insert", "x?note={{ row.note }}", said),
-        ("on: insert", "{{ row.note }}/{{ row.note }}/{{ row.id }}", said),
+        ("on: insert", "x?note={{ row.note | string | upper }}", said),
+        ("on: insert", "{{ row.id }}/{{ row.note }}", &["f.yaml:5:48: `url` reads"]),
+        ("on: insert", "{{ row.note }}/{{ row.note }}/{{ row.id }}", &["f.yaml:5:35: `url` (and 1 more place) reads"]),
         ("when: row.id == 5", "{{ row.note }}", said),
         ("when: row.note == 5 or row.id == 5", "{{ row.note }}", said),
         ("when: row.note is none", "{{ row.note }}", said),
@@ -233,5 +235,77 @@ fn a_column_in_a_url_that_may_be_null_is_said_unless_the_condition_leaves_null_o
         ("on: insert", "{{ row.missing }}", &[]),
     ] {
         doubted(&calling(when, path), &[orders()], parts);
+    }
+}
+
+#[test]
+fn a_column_that_may_be_null_is_said_wherever_null_makes_a_dead_letter() {
+    for (call, parts) in [
+        (
+            "headers: {X-Note: '{{ row.label }}'}",
+            &[
+                "header `X-Note` reads column `label` of table shop.orders, which may be NULL: such a row becomes a dead letter",
+                "f.yaml:5:55: ",
+                "fix: write `{{ row.label or omit }}` to leave it out; `when: row.label is not none` leaves out such rows",
+            ][..],
+        ),
+        ("headers: {X-Note: 'n {{ row.label }}'}", &["write `{{ row.label or '' }}`; `when"]),
+        ("headers: {X-Note: '{{ row.note }}'}", &["write `{{ row.note if row.note is not none else omit }}` to leave"]),
+        ("headers: {X-Note: '{{ row.label or omit }}'}", &[]),
+        ("headers: {X-Note: '{{ old.label }}'}", &["reads old column `label`", "{{ old.label or omit }}"]),
+        ("form: {a: '{{ row.label }}'}", &["`form` reads column `label`", "{{ row.label or omit }}"]),
+        ("form: {a: {b: ['x', '{{ row.label }}']}}", &["`form` reads column `label`"]),
+        ("form: {a: '{{ row.label or omit }}', b: '{{ [row.label] }}'}", &[]),
+        ("text: '{{ row.label }}', headers: {Content-Type: text/plain}", &["`text` reads", "{{ row.label or '' }}"]),
+        ("text: '<a>{{ row.label }}</a>', headers: {Content-Type: text/xml}", &["`text` reads column `label`"]),
+        ("text: '{% if row.label is not none %}{{ row.label }}{% endif %}', headers: {Content-Type: text/plain}", &[]),
+        ("multipart: {a: '{{ row.label }}'}", &["`multipart` reads column `label`", "{{ row.label or omit }}"]),
+        ("multipart: {a: {value: x, filename: '{{ row.label }}'}}", &["`filename` reads", "{{ row.label or '' }}"]),
+        ("multipart: {a: {json: {b: '{{ row.label }}'}}}", &[]),
+        ("body: {a: '{{ row.label }}'}", &[]),
+        ("body: '{{ row.label }}'", &[]),
+        ("body: {a: 'x {{ row.label }}'}", &["`body` reads column `label`", "write `{{ row.label or '' }}`"]),
+        (
+            "body: {a: '{{ row.label | upper }}'}",
+            &["write `{{ … if row.label is not none else omit }}` to leave it out"],
+        ),
+        ("body: '{{ row.label | upper }}'", &["write `{{ … if row.label is not none else none }}`; `when"]),
+        ("body: {a: '{{ row.note + 1 }}'}", &["`body` reads column `note`"]),
+        ("body: {a: '{{ row.label | default(1) }}', b: '{{ row.label | default(1, true) | upper }}'}", &[]),
+        ("body: {a: '{{ (row.label or 1) | upper }}'}", &[]),
+        ("body: {a: '{{ row.label | upper if row.label is not none else omit }}'}", &[]),
+        (
+            "headers: {X-A: '{{ row.label }}', X-B: '{{ row.label }}'}, form: {a: '{{ row.label }}'}",
+            &["header `X-A` (and 2 more places) reads column `label`"],
+        ),
+    ] {
+        doubted(&rule_calling("on: update", call), &[orders()], parts);
+        doubted(
+            &rule_calling("when: row.label is not none and old.label == 'x' and row.note == 1", call),
+            &[orders()],
+            &[],
+        );
+    }
+}
+
+#[test]
+fn what_becomes_of_a_row_with_a_null_depends_on_the_call() {
+    let steps = |undo: &str, verify: &str, failed: &str| {
+        format!(
+            "table: shop.orders\nrules:\n  - name: r\n    steps:\n      - name: one\n        idempotent: false\n        call: {{url: \
+             'http://a.test/'}}\n        undo: {{call: {{url: 'http://a.test/{undo}'}}}}\n        verify: {{when: answer.status == 200, \
+             call: {{url: 'http://a.test/{verify}'}}}}\n      - name: two\n        sql: {{statement: 'UPDATE t SET a = :a', params: {{a: \
+             '{{{{ row.label }}}}'}}}}\n    on_failure: {{call: {{url: 'http://a.test/{failed}'}}}}\n"
+        )
+    };
+    let label = "{{ row.label }}";
+    for (text, parts) in [
+        (steps("", "", ""), &[][..]),
+        (steps(label, "", ""), &["`url` reads column `label`", "such a row can't be undone"]),
+        (steps("", label, ""), &["of such a row it can't be asked whether the step happened"]),
+        (steps("", "", label), &["of such a row no callback is sent"]),
+        (steps("", "", "").replace("{{ row.label }}", "{{ row.label | upper }}"), &["`params` reads", "else none }}`"]),
+    ] {
+        doubted(&text, &[orders()], parts);
     }
 }

@@ -95,7 +95,8 @@ pub(super) fn is_default(node: &ast::Filter) -> bool {
     ["d", "default"].contains(&node.name)
 }
 
-fn takes_null(node: &ast::Filter) -> bool {
+/// Whether the filter says itself what becomes of NULL.
+pub(in crate::template) fn takes_null(node: &ast::Filter) -> bool {
     let replaces = REPLACES_WITH_ARGUMENT.contains(&node.name) && !node.args.is_empty();
     replaces || TAKES_NULL.contains(&node.name)
 }

@@ -30,6 +30,11 @@ impl Moment {
         self.0 & ((1 << 37) - 1) == 0
     }
 
+    /// Days in their order, with room for zero and partial dates.
+    pub fn days(self) -> u64 {
+        self.0 >> 37
+    }
+
     /// Year, month, day, hour, minute and second.
     pub fn parts(self) -> [u64; 6] {
         let part = |shift: u32, bits: u32| self.0 >> shift & ((1 << bits) - 1);

@@ -1,12 +1,15 @@
 //! Conditions that no change can meet, found before the first row comes.
 //!
 //! In: a compiled condition, the ops of its rule, and the columns of its table where they are known. Out: why it is never true,
-//! where that is certain: comparisons of literals alone, comparisons of one column that exclude each other, what the ops of the
-//! rule leave no row for. Whatever may hold for some row of some column type is taken to hold: there is no false alarm, and not
+//! where that is certain: comparisons of literals alone, comparisons of one column that exclude each other or leave no value of its type,
+//! what the ops of the rule leave no row for. Whatever may hold for some row of some column type is taken to hold: there is no false alarm, and not
 //! everything that is never true is found.
+
+mod room;
 
 use std::cmp::Ordering;
 
+use self::room::Room;
 use super::compiled::{Term, Test};
 use super::decimal;
 use super::error::Flaw;
@@ -85,7 +88,46 @@ fn refutation<'l>(demands: &[Demand<'l>], op: Op, columns: &[TypedColumn]) -> Op
             claims.push((leaf, claim));
         }
     }
+    if let Some(refuted) = refuted_together(&claims, columns) {
+        return Some(refuted);
+    }
     tests().find_map(|(leaf, test, wanted)| Some((leaf, refuted_alone(test, wanted, op, columns)?)))
+}
+
+/// Why no value of one column meets all that is claimed of it, where any two of the claims go together.
+fn refuted_together<'l>(claims: &[(&'l Leaf, Claim)], columns: &[TypedColumn]) -> Option<(&'l Leaf, String)> {
+    for (n, (leaf, last)) in claims.iter().enumerate() {
+        let of_column = |(_, other): &&(&Leaf, Claim)| (other.side, other.column) == (last.side, last.column);
+        let same: Vec<&Claim> = claims[..=n].iter().filter(of_column).map(|(_, claim)| claim).collect();
+        let says = || same.iter().map(|claim| &claim.says);
+        let is_used_up = |list: &[Literal]| {
+            !list.is_empty()
+                && list.iter().all(|item| says().any(|other| other.excludes(&Says::Relates(Relation::Equal, item))))
+        };
+        let because = if says().any(|says| matches!(says, Says::IsOneOf(list) if is_used_up(list))) {
+            String::new()
+        } else {
+            let kind = columns.iter().find(|known| *known.name == *last.column).and_then(|known| known.kind.as_ref());
+            let Some(mut room) = kind.and_then(Room::of) else { continue };
+            says().for_each(|says| room.narrow(says));
+            if !room.is_empty() {
+                continue;
+            }
+            format!(": column `{}` holds {}", last.column, room.holds())
+        };
+        return Some((leaf, format!("{} exclude each other{because}", listed(&same))));
+    }
+    None
+}
+
+/// The claims with commas, and `and` before the last.
+fn listed(claims: &[&Claim]) -> String {
+    let mut names: Vec<String> = claims.iter().map(|claim| format!("`{claim}`")).collect();
+    names.dedup();
+    match names.pop() {
+        Some(last) if !names.is_empty() => format!("{} and {last}", names.join(", ")),
+        last => last.unwrap_or_default(),
+    }
 }
 
 /// Why the test alone can't give the answer for a change with this op.
@@ -206,10 +248,14 @@ fn says<'l>(term: &'l Term, says: Says<'l>) -> Vec<Claim<'l>> {
 impl Claim<'_> {
     /// Whether no value meets both, whatever the column's type is.
     fn excludes(&self, other: &Claim) -> bool {
-        if self.side != other.side || self.column != other.column {
-            return false;
-        }
-        match (&self.says, &other.says) {
+        self.side == other.side && self.column == other.column && self.says.excludes(&other.says)
+    }
+}
+
+impl Says<'_> {
+    /// Whether no value meets both.
+    fn excludes(&self, other: &Says) -> bool {
+        match (self, other) {
             (Says::IsNull, Says::IsNull) => false,
             (Says::IsNull, _) | (_, Says::IsNull) => true,
             (Says::IsNotNull, _) | (_, Says::IsNotNull) => false,

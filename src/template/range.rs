@@ -69,7 +69,7 @@ fn number_beyond(relation: Relation, kind: &ColumnKind, digits: &str) -> Option<
 }
 
 /// The least and the greatest number that the column holds.
-fn bounds(kind: &ColumnKind) -> Option<(String, String)> {
+pub(super) fn bounds(kind: &ColumnKind) -> Option<(String, String)> {
     Some(match kind {
         ColumnKind::Int { bytes, unsigned } => {
             let bits = u32::try_from(8 * bytes).ok()?;

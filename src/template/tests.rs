@@ -9,6 +9,7 @@ mod flaws;
 mod habits;
 mod hostile;
 mod lists;
+mod never;
 mod null_reads;
 mod numbers;
 mod properties;

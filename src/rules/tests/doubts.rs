@@ -55,9 +55,17 @@ fn a_condition_that_no_change_can_meet_is_found_with_what_excludes_what() {
         ("when: row.s == 'a' and row.s != 'a'", &["exclude each other"]),
         ("when: row.s == 'a' and not (row.s == 'a')", &["`row.s == 'a'` and `row.s != 'a'`"]),
         ("when: row.s in ['a', 'b'] and row.s == 'c'", &["`row.s in ['a', 'b']` and `row.s == 'c'`"]),
-        ("when: row.s in ['a', 'b'] and row.s not in ['a', 'b', 'c']", &[]),
+        (
+            "when: row.s in ['a', 'b'] and row.s not in ['a', 'b', 'c']",
+            &["`row.s in ['a', 'b']`, `row.s != 'a'` and `row.s != 'b'` exclude each other"],
+        ),
+        ("when: row.s in ['a', 'b'] and row.s not in ['a', 'c']", &[]),
         ("when: row.s in ['a'] and row.s not in ['a', 'b']", &["exclude each other"]),
         ("when: row.s in ['a', 'b'] and row.s in ['c', 'd']", &["exclude each other"]),
+        (
+            "when: row.s in ['a', 'b'] and row.s != 'a' and row.s != 'b'",
+            &["`row.s in ['a', 'b']`, `row.s != 'a'` and `row.s != 'b'` exclude each other; rule r"],
+        ),
         ("when: row.n > 5 and row.n < 3", &["`row.n > 5` and `row.n < 3`"]),
         ("when: 3 > row.n > 5", &["`row.n < 3` and `row.n > 5`"]),
         ("when: row.n >= 5 and row.n < 5", &["exclude each other"]),
@@ -111,6 +119,8 @@ fn nothing_is_said_of_a_condition_that_some_value_of_some_type_may_meet() {
         "row.s == 'a' or row.s == 'b'",
         "row.s != 'a' and row.s != 'b'",
         "row.n > 3 and row.n < 5",
+        "row.n > 3 and row.n < 4",
+        "row.s in ['a', 'b', 'c'] and row.s != 'a' and row.s != 'b'",
         "row.n >= 5 and row.n <= 5",
         "3 < row.n < 5",
         // One number, one day, one time of day.

@@ -149,32 +149,32 @@ impl LiveRules {
         *states = KnownStates { loaded: state, last: state };
         match rules {
             Ok(rules) => match self.judge(&rules).await {
-                Ok(()) => self.take(Arc::new(rules)).await,
+                Ok(tables) => self.take(Arc::new(rules), &tables).await,
                 Err(diagnostics) => Err(self.refuse(diagnostics)),
             },
             Err(diagnostics) => Err(self.refuse(diagnostics)),
         }
     }
 
-    /// Checks new rules against the tables as they are now. A rule with the same needs as before is not new: it is
+    /// Checks new rules against the tables as they are now, which it returns; none where they can't be read. A rule with the same needs as before is not new: it is
     /// paused where a row lacks what it needs.
-    async fn judge(&self, rules: &RuleSet) -> Result<(), Diagnostics> {
+    async fn judge(&self, rules: &RuleSet) -> Result<NamedTables, Diagnostics> {
         let RuleSource { tables, if_missing, .. } = &self.inner.source;
         match tables(rules.patterns()).await {
             Ok(tables) => {
                 let now = self.now();
                 let needs = |rules: &RuleSet, name: &str| rules.rule(name).map(|rule| rule.needs());
                 let is_at_work = |said: &Objection| needs(rules, &said.rule) == needs(&now, &said.rule);
-                Judgement::of(rules.against(&tables, *if_missing), is_at_work).take()
+                Judgement::of(rules.against(&tables, *if_missing), is_at_work).take().map(|()| tables)
             }
             Err(error) => {
                 tracing::warn!(error, "the tables that rules name could not be read; the rules are used unchecked");
-                Ok(())
+                Ok(NamedTables::default())
             }
         }
     }
 
-    async fn take(&self, rules: Arc<RuleSet>) -> Result<Difference, ReloadError> {
+    async fn take(&self, rules: Arc<RuleSet>, tables: &NamedTables) -> Result<Difference, ReloadError> {
         let (answer, answered) = oneshot::channel();
         let command = Command::Reload { rules: rules.clone(), answer };
         self.inner.commands.send(command).await.map_err(|_| ReloadError::Stopping)?;
@@ -189,8 +189,9 @@ impl LiveRules {
             unchanged = difference.unchanged.join(","),
             "rules reloaded"
         );
-        let names = difference.added.iter().chain(&difference.changed);
-        names.filter_map(|name| rules.rule(name)).for_each(|rule| warn_of(rule));
+        let new: Vec<&String> = difference.added.iter().chain(&difference.changed).collect();
+        new.iter().filter_map(|name| rules.rule(name)).for_each(|rule| warn_of(rule));
+        rules.warn_of_doubts(tables, |name| new.iter().any(|new| *new == name));
         rules.misnamed_files().iter().for_each(|note| tracing::warn!("{note}"));
         rules.notes_of_disabled().for_each(|note| tracing::warn!("{note}"));
         Ok(difference)
@@ -271,6 +272,26 @@ mod tests {
         }
     }
 
+    /// What is logged.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Log {
+        fn take(&self) -> String {
+            String::from_utf8(std::mem::take(&mut *self.0.lock().expect("no panic"))).expect("UTF-8")
+        }
+    }
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("no panic").write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
     fn paid_at(live: &LiveRules) -> String {
         format!("{:?}", live.now().rule("paid").map(|rule| &rule.call().url))
     }
@@ -298,6 +319,31 @@ mod tests {
         scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
         assert!(scene.live.files().problems.is_none());
         assert_eq!((scene.metrics.rules_reload_failed.get(), scene.metrics.rules_reloaded.get()), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_doubtful_is_logged_when_a_rule_goes_to_work_and_not_again() {
+        let (log, mut scene) = (Log::default(), Scene::new());
+        let writer = log.clone();
+        let _logging = tracing::subscriber::set_default(
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish(),
+        );
+        let never = RULE.replace("call:", "when: row.n > 5 and row.n < 3\n    call:");
+        scene.write(&never);
+        scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
+        let first = log.take();
+        let doubt = "a.yaml:4:25: `when` is never true: `row.n > 5` and `row.n < 3` exclude each other; rule paid makes no call; fix: ";
+        assert!(first.matches("WARN").count() == 1 && first.contains(doubt), "{first}");
+
+        scene.write(&format!("{never}  - name: other\n    call: {{url: \"http://127.0.0.1:1/a\"}}\n"));
+        scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
+        let second = log.take();
+        assert!(second.contains("rules reloaded") && !second.contains("WARN"), "{second}");
+
+        scene.write(&never.replace("/a", "/b"));
+        scene.with_pipeline(LiveRules::reload).await.expect("sound rules");
+        let third = log.take();
+        assert!(third.contains(doubt), "of a rule that was changed: {third}");
     }
 
     #[tokio::test]

@@ -39,7 +39,7 @@ impl Needs {
                 && self.of_earlier_version.as_ref().is_none_or(|names| names.iter().any(|name| **name == *rule.name))
     }
 
-    /// Checks the rules against the tables as they are when the first connection is made. Returns what must be written.
+    /// Checks the rules against the tables as they are when the first connection is made, and logs what is doubtful. Returns what must be written.
     pub(super) fn judge(
         &mut self,
         rules: &RuleSet,
@@ -52,6 +52,7 @@ impl Needs {
         let is_at_work =
             |said: &Objection| rules.rule(&said.rule).is_some_and(|rule| self.knows(rule, said.is_of_types));
         Judgement::of(rules.against(tables, if_missing), is_at_work).take().map_err(Error::Rules)?;
+        rules.warn_of_doubts(tables, |_| true);
         Ok(self.record(rules))
     }
 

@@ -233,6 +233,26 @@ mod tests {
         let timeouts: Vec<Duration> = calls.map(|call| call.settings.timeout).collect();
         assert_eq!(timeouts, [Duration::from_secs(3); 3]);
         let body = format!("{:?}", rules.rules()[0].actions[0].call().expect("a call").body);
+    #[test]
+    fn a_rule_undoes_a_default() {
+        let defaults =
+            "defaults: {rate: 5/s, fuse: 5/m, pin_binlog: true, call: {compress: gzip, egress: public_only}}\n";
+        let plain = "  - {name: a, call: {url: 'http://a.test/'}}\n";
+        let undoing = "  - {name: a, rate: none, fuse: none, pin_binlog: false, order_by: none, call: {url: 'http://a.test/', compress: \
+                       no, egress: any, sign: {webhook: whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz}}}\n";
+        let settings = |rules: &str| {
+            let rules = load(defaults, rules).unwrap_or_else(|problems| panic!("{problems}"));
+            let rule = rules.rule("a").expect("a rule");
+            (rule.settings.clone(), rule.call().settings.clone())
+        };
+        let usual = (RuleSettings::default(), CallSettings::default());
+        let (rule, call) = settings(plain);
+        assert!(
+            rule.rate.is_some() && rule.fuse.is_some() && call.compression.is_some() && call.egress != usual.1.egress
+        );
+        assert_eq!(settings(undoing), usual);
+    }
+
         assert!(!body.contains("timeout"), "{body}");
     }
 

@@ -168,6 +168,18 @@ impl<'n> NodeReader<'_> {
 
     /// `50/s`, `50/m` or `50/h`.
     pub fn rate(&mut self, node: &Node, what: &str) -> Option<Rate> {
+        self.rate_or(node, what, "")
+    }
+
+    /// The same, or `none`.
+    pub fn rate_or_none(&mut self, node: &Node, what: &str) -> Option<Option<Rate>> {
+        match &node.kind {
+            NodeKind::Scalar { text, .. } if text == "none" => Some(None),
+            _ => self.rate_or(node, what, "`none` or ").map(Some),
+        }
+    }
+
+    fn rate_or(&mut self, node: &Node, what: &str, other: &str) -> Option<Rate> {
         let text = self.string(node, what)?;
         let rate = text.split_once('/').and_then(|(count, unit)| {
             let per_s = match unit.trim() {
@@ -180,7 +192,7 @@ impl<'n> NodeReader<'_> {
             Some(Rate { count, per: Duration::from_secs(per_s) })
         });
         if rate.is_none() {
-            let rates = format!("a rate such as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
+            let rates = format!("{other}a rate such as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
             self.problem(node.at, format!("`{what}` is {rates}, not `{text}`"));
         }
         rate

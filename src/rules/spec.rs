@@ -215,7 +215,7 @@ impl<'n> NodeReader<'_> {
                 self.problem(node.at, message);
             }
         }
-        let fused = get("fuse").or(get("own_writes").filter(|_| settings.own_writes));
+        let fused = get("fuse").or(get("own_writes")).filter(|_| settings.fuse.is_some());
         if let (Some(node), OrderBy::None) = (fused, order_by) {
             self.problem(node.at, "`fuse` counts the changes of each ordering key, and `order_by: none` has no keys");
         }

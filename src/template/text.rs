@@ -249,7 +249,7 @@ impl TextTemplate {
 
     /// Whether its whole value may be `omit`.
     pub fn may_be_omitted(&self) -> bool {
-        self.kind == Kind::Optional && self.is_one_value()
+        [Kind::Optional, Kind::Bytes].contains(&self.kind) && self.is_one_value()
     }
 
     /// Whether what it renders may depend on this column.

@@ -6,6 +6,7 @@
 use super::super::array_wrap::ArrayWrap;
 use super::super::yaml::{Node, NodeKind};
 use super::Compiler;
+use super::null_places::Holder;
 use crate::template::{BodyTemplate, ColumnUse, TextTemplate};
 
 /// Where it stands, and what it reads of rows.

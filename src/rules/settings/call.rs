@@ -69,7 +69,7 @@ impl Method {
 /// The addresses that a call may connect to. Link-local addresses and metadata services are never among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Egress {
-    /// Private ones as well: internal APIs are the main use.
+    /// Private ones as well, `egress: any`: internal APIs are the main use.
     PrivateToo,
     /// Only public ones: `egress: public_only`, and wherever a row chooses the host.
     PublicOnly,
@@ -98,8 +98,7 @@ pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
     Other("allow_hosts"),
     // What can't be read has the narrower meaning, whatever was meant.
     Plain("egress", |to, reader, node, key| {
-        reader.word(node, key, &[("public_only", ())]);
-        to.egress = Egress::PublicOnly;
+        to.egress = reader.word(node, key, EGRESS).unwrap_or(Egress::PublicOnly);
     }),
     Other("headers"),
     Other("body"),
@@ -108,9 +107,7 @@ pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
     Other("multipart"),
     Other("text"),
     Other("format"),
-    Plain("compress", |to, reader, node, key| {
-        set(&mut to.compression, reader.word(node, key, &[("gzip", BodyCompression::Gzip)]))
-    }),
+    Plain("compress", |to, reader, node, key| set(&mut to.compression, reader.word(node, key, COMPRESS))),
     Other("auth"),
     Other("sign"),
     Other("tls"),
@@ -120,6 +117,10 @@ pub(in crate::rules) const CALL_KEYS: &[SettingKey<CallSettings>] = &[
     Other("idempotent"),
     Other("verify"),
 ];
+
+const EGRESS: &[(&str, Egress)] = &[("public_only", Egress::PublicOnly), ("any", Egress::PrivateToo)];
+
+const COMPRESS: &[(&str, Option<BodyCompression>)] = &[("gzip", Some(BodyCompression::Gzip)), ("no", None)];
 
 const METHODS: &[(&str, Method)] = &[
     ("GET", Method::Get),
@@ -184,6 +185,7 @@ mod tests {
             ("method: DELETE", CallSettings { method: Method::Delete, ..usual() }),
             ("egress: public_only", CallSettings { egress: Egress::PublicOnly, ..usual() }),
             ("compress: gzip", CallSettings { compression: Some(BodyCompression::Gzip), ..usual() }),
+            ("egress: any\ncompress: no", usual()),
             ("timeout: 5m", CallSettings { timeout: TIMEOUT_MAX, ..usual() }),
             ("success: [3xx, 409]", CallSettings { success: SuccessStatuses(vec![(300, 399), (409, 409)]), ..usual() }),
         ] {
@@ -196,12 +198,12 @@ mod tests {
         let usual = CallSettings::default;
         for (text, settings_left, expected) in [
             ("method: put", usual(), "`method` is GET, POST, PUT, PATCH or DELETE, not `put`; did you mean `PUT`?"),
-            ("compress: br", usual(), "`compress` is gzip, not `br`"),
+            ("compress: br", usual(), "`compress` is gzip or no, not `br`"),
             ("timeout: 6m", usual(), "`timeout` must be between 1ms and 5m"),
             (
                 "egress: public",
                 CallSettings { egress: Egress::PublicOnly, ..usual() },
-                "`egress` is public_only, not `public`",
+                "`egress` is public_only or any, not `public`",
             ),
             (
                 "success: [2xx, 9xx]",

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::super::reader::{Members, NodeReader};
+use super::super::reader::{Members, NodeReader, member};
 use super::super::target::Rate;
 use super::super::yaml::Node;
 use super::SettingKey::{self, Other, Plain};
@@ -91,9 +91,9 @@ pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Plain("in_flight", |to, reader, node, key| {
         set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
     }),
-    Plain("rate", |to, reader, node, key| set(&mut to.rate, reader.rate(node, key))),
+    Plain("rate", |to, reader, node, key| set(&mut to.rate, reader.rate_or_none(node, key))),
     Plain("own_writes", |to, reader, node, key| set(&mut to.own_writes, reader.truth(node, key))),
-    Plain("fuse", |to, reader, node, key| set(&mut to.fuse, reader.rate(node, key))),
+    Plain("fuse", |to, reader, node, key| set(&mut to.fuse, reader.rate_or_none(node, key))),
     Plain("start", |to, reader, node, key| set(&mut to.start, reader.start(node, key))),
     Plain("pin_binlog", |to, reader, node, key| set(&mut to.pin_binlog, reader.truth(node, key))),
     Other("batch"),
@@ -106,8 +106,8 @@ impl NodeReader<'_> {
     pub(in crate::rules) fn rule_settings(&mut self, members: Members<'_>) -> RuleSettings {
         let mut settings = RuleSettings::default();
         self.settings(&mut settings, RULE_KEYS, members);
-        if settings.own_writes {
-            settings.fuse.get_or_insert(FUSE_OF_OWN_WRITES);
+        if settings.own_writes && member(members, "fuse").is_none() {
+            settings.fuse = Some(FUSE_OF_OWN_WRITES);
         }
         settings
     }
@@ -147,6 +147,8 @@ mod tests {
             ("own_writes: false", usual()),
             ("fuse: 7/m", RuleSettings { fuse: Some(per_minute(7)), ..usual() }),
             ("fuse: 7/m\nown_writes: true", RuleSettings { own_writes: true, fuse: Some(per_minute(7)), ..usual() }),
+            ("fuse: none\nown_writes: true", RuleSettings { own_writes: true, ..usual() }),
+            ("fuse: none\nrate: none", usual()),
             ("start: earliest", RuleSettings { start: Some(Start::Earliest), ..usual() }),
             ("description: paid orders", RuleSettings { description: Some("paid orders".to_owned()), ..usual() }),
             ("enabled: false", RuleSettings { is_enabled: false, ..usual() }),
@@ -165,8 +167,8 @@ mod tests {
             ),
             ("in_flight: 0", "`in_flight` must be a whole number from 1 to 1024"),
             ("in_flight: 1025", "`in_flight` must be a whole number from 1 to 1024"),
-            ("rate: 5/d", "`rate` is a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5/d`"),
-            ("fuse: 5", "`fuse` is a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5`"),
+            ("rate: 5/d", "`rate` is `none` or a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5/d`"),
+            ("fuse: 5", "`fuse` is `none` or a rate such as `50/s`, `50/m` or `50/h`, from 1 to 1000000, not `5`"),
             ("own_writes: 1", "`own_writes` is true or false, not `1`"),
             ("fuse: [1/s]", "`fuse` must be a single value, not a list"),
             ("enabled: no", "`enabled` is true or false, not `no`"),

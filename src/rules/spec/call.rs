@@ -5,7 +5,7 @@
 
 use super::super::diagnostic::FilePlace;
 use super::super::reader::{Members, NodeReader, member};
-use super::super::settings::{self, CALL_KEYS, CallSettings};
+use super::super::settings::{self, CALL_KEYS, CallSettings, Egress};
 use super::super::yaml::{Key, Node, NodeKind};
 use super::body::BodySpec;
 use crate::template::HostPattern;
@@ -58,7 +58,7 @@ impl<'n> NodeReader<'_> {
         let headers = get("headers").map_or(Vec::new(), |node| self.headers(node));
         let allow_hosts = get("allow_hosts").map(|node| (self.host_patterns(node), node.at));
         let body = self.body(members, settings.method, &headers);
-        self.contradictions(members, &headers);
+        self.contradictions(members, &settings, &headers);
         let url = get("url").or_else(|| {
             self.problem(node.at, "the call has no `url`");
             None
@@ -82,11 +82,15 @@ impl<'n> NodeReader<'_> {
     }
 
     /// Keys that are right by themselves and make no sense together.
-    fn contradictions(&mut self, members: Members<'n>, headers: &[HeaderSpec<'n>]) {
+    fn contradictions(&mut self, members: Members<'n>, settings: &CallSettings, headers: &[HeaderSpec<'n>]) {
         let get = |name| member(members, name);
-        if let (Some(_), Some(node)) = (get("sign"), get("compress")) {
+        if let (Some(_), Some(node), Egress::PrivateToo) = (get("allow_hosts"), get("egress"), settings.egress) {
+            let message = "a host that a row chooses is called at public addresses only; leave `egress: any` out";
+            self.problem(node.at, message);
+        }
+        if let (Some(_), Some(node), Some(_)) = (get("sign"), get("compress"), settings.compression) {
             let message = "`compress` and `sign` don't go together: receivers differ in whether they check a signature \
-                           before or after they unpack a body; leave one of them out";
+                           before or after they unpack a body; write `compress: no`";
             self.problem(node.at, message);
         }
         // A key in the query leaves this header alone.

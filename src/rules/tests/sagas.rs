@@ -380,7 +380,7 @@ fn every_mistake_in_a_saga_is_reported_at_its_place() {
             13,
             "`redact` and `idempotent: false` don't go together",
         ),
-        (rule("fuse: 60"), 4, 11, "`fuse` is a rate such as `50/s`"),
+        (rule("fuse: 60"), 4, 11, "`fuse` is `none` or a rate such as `50/s`"),
         (rule("fuse: 5/m\n    order_by: none"), 4, 11, "`fuse` counts the changes of each ordering key"),
         (rule("own_writes: true\n    order_by: none"), 4, 17, "`fuse` counts the changes of each ordering key"),
         (rule("own_writes: maybe"), 4, 17, "`own_writes` is true or false, not `maybe`"),

@@ -186,7 +186,7 @@ fn a_setting_that_cannot_be_used_is_reported_without_the_secret() {
         ("auth: {bearer: a}, headers: {authorization: b}", "`auth` sets this header; leave one of them out"),
         ("headers: {Webhook-Signature: x}", "header `Webhook-Signature` is set by rowhook"),
         ("headers: {Content-Encoding: gzip}", "header `Content-Encoding` is set by rowhook"),
-        ("compress: br", "`compress` is gzip, not `br`"),
+        ("compress: br", "`compress` is gzip or no, not `br`"),
         ("format: cloudevent", "`format` is change, row, cloudevents or cloudevents-structured, not `cloudevent`; did"),
         ("format: row, body: {a: 1}", "`format` and `body` both say what is sent"),
         ("format: row, method: GET", "a GET request has no body; leave `format` out"),

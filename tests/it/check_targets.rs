@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::program::{Finished, Home};
+use crate::support::proxy::{Forward, Proxy};
 use crate::support::receiver::{Answer, Authority, Receiver, Tls};
 
 /// The only name of the receivers.
@@ -125,6 +126,61 @@ fn what_can_not_be_reached_or_must_not_be_called_is_said_for_all_rules_that_call
     assert!(of("u").contains("metadata address, which rowhook never calls"), "{}", of("u"));
     assert!(of("v").contains("https://api.example (rule v): it is a placeholder"), "{}", of("v"));
     assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn a_target_behind_a_proxy_is_tried_through_it_or_it_is_said_why_not() {
+    let authority = Authority::new("ours");
+    let receiver = Receiver::start_tls(Tls::new(&authority.issue(&["api.test"])), |_| Answer::ok());
+    let port = receiver.port();
+    let connect = |proxy: &Proxy, url: &str| {
+        let home = home(url, "tls: {ca: ../ca.pem}");
+        home.write("ca.pem", authority.pem());
+        let home = home.with_env("ROWHOOK_PROXY", &format!("http://me:s3cret@{}", proxy.authority()));
+        let checked = home.run(&["check", "--offline", "--connect"]);
+        assert!(!format!("{checked:?}").contains("s3cret"), "{checked:?}");
+        checked
+    };
+    let proxy = Proxy::start(move |_| Forward::To(port));
+    let through =
+        format!("https://api.test through the proxy http://{}: HTTP/2 over TLS 1.3, certificate of", proxy.authority());
+    said(&connect(&proxy, "https://api.test/orders"), "ok", &[&through, "from CN=ours", "days left"]);
+    assert_eq!(proxy.lines(), ["CONNECT api.test:443 HTTP/1.1"]);
+    assert!(proxy.heads()[0].contains("Proxy-Authorization: Basic bWU6czNjcmV0"), "{:?}", proxy.heads());
+    said(
+        &connect(&proxy, "https://other.test/"),
+        "warning  rules/r.yaml:5:12: ",
+        &["is for api.test, not for the host"],
+    );
+    for (forward, part) in [
+        (Forward::Refuse(407), "wants a user and a password, or others than these (407)"),
+        (Forward::Refuse(502), "does not connect to the API: it refused CONNECT"),
+        (Forward::Close, "closed the connection before it answered CONNECT"),
+    ] {
+        let proxy = Proxy::start(move |_| forward);
+        said(&connect(&proxy, "https://api.test/orders"), "warning  rules/r.yaml:5:12: ", &["through the proxy", part]);
+    }
+    assert_eq!(receiver.count(), 0);
+}
+
+#[test]
+fn without_tls_the_proxy_alone_is_tried_and_one_that_is_not_there_is_said() {
+    let unused = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let proxy = Proxy::start(|_| Forward::Close);
+    let home = home("http://api.test/orders", "method: PUT");
+    let checked = |proxy: &str| home.run(&["check", "--offline", "--connect", "--proxy", &format!("http://{proxy}")]);
+    said(
+        &checked(&proxy.authority()),
+        "ok",
+        &["http://api.test through the proxy", "HTTP/1.1 without TLS, not tried beyond the proxy"],
+    );
+    let gone = checked(&unused.to_string());
+    said(&gone, "warning  rules/r.yaml:5:12: ", &["(rule r): proxy: connection refused"]);
+    assert!(gone.stdout.contains("fix: correct the URL or the proxy"), "{gone:?}");
+    let private = self::home("http://127.0.0.1:1/", "egress: public_only");
+    let private =
+        private.run(&["check", "--offline", "--connect", "--proxy", &format!("http://{}", proxy.authority())]);
+    said(&private, "warning  rules/r.yaml:5:12: ", &["public addresses only"]);
 }
 
 #[test]

@@ -1,17 +1,18 @@
 //! The servers that rules call: whether their names are known, and with `--connect` whether a connection can be made.
 //!
 //! In: rules. Out: a finding for each host whose name leads nowhere, and with `--connect` one for each way to a target, with the
-//! protocol and the server's certificate. Hosts that rows choose are not asked, and none behind a proxy, which resolves their names. All
-//! at the same time; sends no request.
+//! protocol and the server's certificate. Hosts that rows choose are not asked; names behind a proxy are left to it, and connections go
+//! through it. All at the same time; sends no request.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 use url::{Host, Url};
 
 use super::finding::{CheckFinding, WARNING};
 use crate::delivery::{Destination, Handshake, ShownCertificate};
-use crate::rules::{Auth, Call, Diagnostic, FilePlace, ProxyChoice, Rule, RuleSet};
+use crate::rules::{Auth, Call, Diagnostic, FilePlace, ProxyChoice, ProxyServer, Rule, RuleSet};
 
 /// A certificate that is renewed by a machine is so well before.
 const DAYS_LEFT_MIN: u64 = 14;
@@ -34,7 +35,7 @@ pub(super) async fn names(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFind
     // One look-up for each name, whatever its port.
     let mut seen: Vec<String> = Vec::new();
     ways.retain(|way| match way.destination.url.host() {
-        Some(Host::Domain(name)) if !seen.contains(&name.to_string()) => {
+        Some(Host::Domain(name)) if way.destination.proxy.is_none() && !seen.contains(&name.to_string()) => {
             seen.push(name.to_string());
             true
         }
@@ -71,10 +72,9 @@ fn is_placeholder(url: &Url) -> bool {
 
 /// Each way once, in the order of the files; `proxy` is that of the settings.
 fn ways(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<Way> {
-    let is_direct = |choice: &ProxyChoice| match choice {
-        ProxyChoice::AsSet => !matches!(proxy, ProxyChoice::Through(_)),
-        ProxyChoice::Direct => true,
-        ProxyChoice::Through(_) => false,
+    let through = |choice: &ProxyChoice| match (choice, proxy) {
+        (ProxyChoice::Through(proxy), _) | (ProxyChoice::AsSet, ProxyChoice::Through(proxy)) => Some(proxy.clone()),
+        (ProxyChoice::AsSet | ProxyChoice::Direct, _) => None,
     };
     let mut ways: Vec<Way> = Vec::new();
     for rule in rules.rules() {
@@ -83,17 +83,20 @@ fn ways(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<Way> {
                 Some(Auth::OAuth2(oauth2)) => Some(oauth2.token_url.origin()),
                 _ => None,
             };
-            let own = call.url.origin().filter(|_| is_direct(&action.target.proxy));
-            let origins = own.into_iter().chain(token.filter(|_| is_direct(&action.token_proxy)));
-            let urls = origins.filter_map(|origin| Url::parse(&origin.ascii_serialization()).ok());
-            urls.for_each(|url| add(&mut ways, rule, call, url));
+            let own = call.url.origin().map(|origin| (origin, through(&action.target.proxy)));
+            let token = token.map(|origin| (origin, through(&action.token_proxy)));
+            for (origin, proxy) in own.into_iter().chain(token) {
+                if let Ok(url) = Url::parse(&origin.ascii_serialization()) {
+                    add(&mut ways, rule, call, url, proxy);
+                }
+            }
         }
     }
     ways
 }
 
-fn add(ways: &mut Vec<Way>, rule: &Rule, call: &Call, url: Url) {
-    let destination = Destination { url, egress: call.settings.egress, tls: call.tls.clone() };
+fn add(ways: &mut Vec<Way>, rule: &Rule, call: &Call, url: Url, proxy: Option<Arc<ProxyServer>>) {
+    let destination = Destination { url, egress: call.settings.egress, tls: call.tls.clone(), proxy };
     let same = ways.iter_mut().find(|way| way.destination == destination);
     match same {
         Some(way) if way.rules.contains(&rule.name) => {}
@@ -109,25 +112,36 @@ impl Way {
         Diagnostic { path: self.path.clone(), place: Some(self.place), message: what, line_text: String::new() }
     }
 
+    /// Where it leads, for a message.
+    fn name(&self) -> String {
+        let origin = self.destination.url.origin().ascii_serialization();
+        match &self.destination.proxy {
+            Some(proxy) => format!("{origin} through the proxy {proxy}"),
+            None => origin,
+        }
+    }
+
     /// Of a host that may be up later: no reason to stop a deployment.
     fn warning(&self, problem: &str) -> CheckFinding {
-        let origin = self.destination.url.origin().ascii_serialization();
+        let name = self.name();
         let rules = if self.rules.len() == 1 { "rule" } else { "rules" };
-        let said = self.said(format!("{origin} ({rules} {}): {problem}", self.rules.join(", ")));
+        let said = self.said(format!("{name} ({rules} {}): {problem}", self.rules.join(", ")));
         let fix = match is_placeholder(&self.destination.url) {
             true => "write the URL of your API in its place",
+            false if self.destination.proxy.is_some() => "correct the URL or the proxy, or what keeps them apart",
             false => "correct the URL, or what keeps this machine from the server",
         };
         CheckFinding::at(WARNING, &said, Some(fix.to_string()))
     }
 
     fn connected(&self, Handshake { protocol, certificate }: &Handshake) -> CheckFinding {
-        let origin = self.destination.url.origin().ascii_serialization();
+        let name = self.name();
         let Some(ShownCertificate { subject, issuer, days_left }) = certificate else {
-            return CheckFinding::ok(format!("{origin}: {protocol}"));
+            let unknown = if self.destination.proxy.is_some() { ", not tried beyond the proxy" } else { "" };
+            return CheckFinding::ok(format!("{name}: {protocol}{unknown}"));
         };
         let days = crate::cli::output::count(*days_left, "day");
-        let shown = format!("{origin}: {protocol}, certificate of {subject} from {issuer}, {days} left");
+        let shown = format!("{name}: {protocol}, certificate of {subject} from {issuer}, {days} left");
         if *days_left >= DAYS_LEFT_MIN {
             return CheckFinding::ok(shown);
         }

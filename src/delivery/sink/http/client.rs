@@ -19,6 +19,7 @@ mod redirect;
 mod route;
 mod scripted;
 mod tls_error;
+mod tunnel;
 mod unpack;
 
 use std::io;

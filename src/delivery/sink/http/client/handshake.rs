@@ -1,6 +1,6 @@
 //! Whether a server can be reached as a call would reach it, without a call: for `rowhook check`.
 //!
-//! In: a URL, and the egress and TLS settings of the call. Out: the addresses of its name; or a connection that is made and closed,
+//! In: a URL, the proxy on the way, and the egress and TLS settings of the call. Out: the addresses of its name; or a connection that is made and closed,
 //! with what the handshake showed; otherwise one line that says why not, as a failed attempt would. Sends no request. Trusts what
 //! the calls trust: the system's authorities by the verifier that `reqwest` has, or those of the rule alone.
 
@@ -23,10 +23,10 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::super::egress;
-use super::CONNECT_TIMEOUT;
 use super::error::{dns_text, io_text};
+use super::{CONNECT_TIMEOUT, tunnel};
 use crate::printable::{is_printable, shortened};
-use crate::rules::{Egress, TargetTls, Verification};
+use crate::rules::{Egress, ProxyServer, TargetTls, Verification};
 
 /// A name server that takes longer is as bad as none.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -45,12 +45,15 @@ pub struct Destination {
     pub url: Url,
     pub egress: Egress,
     pub tls: Option<Arc<TargetTls>>,
+    /// None: directly.
+    pub proxy: Option<Arc<ProxyServer>>,
 }
 
 /// What a connection showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handshake {
-    /// `HTTP/2 over TLS 1.3`, `HTTP/1.1 without TLS`.
+    /// `HTTP/2 over TLS 1.3`, `HTTP/1.1 without TLS`. Without TLS a proxy connects for requests alone, so that nothing is known of the
+    /// server behind it.
     pub protocol: String,
     pub certificate: Option<ShownCertificate>,
 }
@@ -78,13 +81,8 @@ impl Destination {
             Some(Host::Ipv6(address)) => return Ok(vec![(address, port).into()]),
             None => return Err("the URL has no host".to_string()),
         };
-        let unresolved = |words: &str| format!("the host name cannot be resolved: {words}");
-        let found = match tokio::time::timeout(LOOK_UP_TIMEOUT, egress::look_up(name)).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(error)) => return Err(unresolved(&dns_text(&error.to_string(), "url"))),
-            Err(_) => return Err(unresolved("this machine's name server does not answer in time")),
-        };
-        let allowed = egress::allowed(found, self.egress).map_err(|refused| refused.to_string())?;
+        let allowed =
+            egress::allowed(found_in_time(name).await?, self.egress).map_err(|refused| refused.to_string())?;
         Ok(allowed.into_iter().map(|address| SocketAddr::new(address.ip(), port)).collect())
     }
 
@@ -93,15 +91,38 @@ impl Destination {
     /// # Errors
     /// One line that says why not, as of an attempt.
     pub async fn shake_hands(&self) -> Result<Handshake, String> {
-        let addresses = self.look_up().await?;
+        let way = match &self.proxy {
+            Some(_) => {
+                self.check_egress_of_proxied().await?;
+                Vec::new()
+            }
+            None => self.look_up().await?,
+        };
         let late = |_| format!("no connection within {}", humantime::format_duration(CONNECT_TIMEOUT));
-        tokio::time::timeout(CONNECT_TIMEOUT, self.connect(&addresses)).await.map_err(late)?
+        tokio::time::timeout(CONNECT_TIMEOUT, self.connect(&way)).await.map_err(late)?
+    }
+
+    /// The proxy looks the name up; of calls that go to public addresses only, this machine does, too.
+    async fn check_egress_of_proxied(&self) -> Result<(), String> {
+        egress::check(&self.url, self.egress).map_err(|refused| refused.to_string())?;
+        let (Some(Host::Domain(name)), Egress::PublicOnly) = (self.url.host(), self.egress) else { return Ok(()) };
+        let found = found_in_time(name).await?;
+        egress::all_allowed(&found, self.egress).map_err(|refused| refused.to_string())
     }
 
     async fn connect(&self, addresses: &[SocketAddr]) -> Result<Handshake, String> {
         let plain = |error: std::io::Error| io_text(&error, false).unwrap_or_else(|| format!("no connection: {error}"));
-        let socket = TcpStream::connect(addresses).await.map_err(plain)?;
-        if self.url.scheme() != "https" {
+        let is_https = self.url.scheme() == "https";
+        let socket = match &self.proxy {
+            None => TcpStream::connect(addresses).await.map_err(plain)?,
+            Some(proxy) if is_https => {
+                let host = self.url.host_str().unwrap_or_default();
+                let port = self.url.port_or_known_default().unwrap_or_default();
+                tunnel::open(proxy, &format!("{host}:{port}")).await?
+            }
+            Some(proxy) => tunnel::reach(proxy).await?,
+        };
+        if !is_https {
             return Ok(Handshake { protocol: "HTTP/1.1 without TLS".to_string(), certificate: None });
         }
         let config = config(self.tls.as_deref())?;
@@ -119,6 +140,16 @@ impl Destination {
             // Over HTTP/2 the server speaks first.
             Ok(Ok(_)) | Err(_) => Ok(shown),
         }
+    }
+}
+
+/// The addresses of a name.
+async fn found_in_time(name: &str) -> Result<Vec<SocketAddr>, String> {
+    let unresolved = |words: &str| format!("the host name cannot be resolved: {words}");
+    match tokio::time::timeout(LOOK_UP_TIMEOUT, egress::look_up(name)).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => Err(unresolved(&dns_text(&error.to_string(), "url"))),
+        Err(_) => Err(unresolved("this machine's name server does not answer in time")),
     }
 }
 

@@ -14,6 +14,21 @@ pub(super) fn no_login(proxy: &ProxyServer) -> String {
     )
 }
 
+/// What is said of another answer than a success, to CONNECT.
+pub(super) fn refused(proxy: &ProxyServer) -> String {
+    format!("the proxy {proxy} does not connect to the API: it refused CONNECT, and its log says why")
+}
+
+/// What is said where no answer to CONNECT came.
+pub(super) fn closed(proxy: &ProxyServer) -> String {
+    format!("the proxy {proxy} closed the connection before it answered CONNECT")
+}
+
+/// What is said of an answer to CONNECT that does not end.
+pub(super) fn too_large(proxy: &ProxyServer) -> String {
+    format!("the answer of the proxy {proxy} to CONNECT is too large")
+}
+
 pub(super) fn proxy_text(error: &reqwest::Error, answering: bool, proxy: &ProxyServer) -> Option<String> {
     let of_connection = || Some(format!("the proxy {proxy}: {}", direct_text(error, answering, "proxy")));
     let causes = causes(error).map(ToString::to_string);
@@ -21,15 +36,9 @@ pub(super) fn proxy_text(error: &reqwest::Error, answering: bool, proxy: &ProxyS
     let is_plain = error.url().is_some_and(|url| url.scheme() == "http");
     match of_tunnel.as_deref() {
         Some("proxy authorization required") => Some(no_login(proxy)),
-        Some("unsuccessful") => {
-            Some(format!("the proxy {proxy} does not connect to the API: it refused CONNECT, and its log says why"))
-        }
-        Some("unexpected end of file") => {
-            Some(format!("the proxy {proxy} closed the connection before it answered CONNECT"))
-        }
-        Some("proxy response headers too long") => {
-            Some(format!("the answer of the proxy {proxy} to CONNECT is too large"))
-        }
+        Some("unsuccessful") => Some(refused(proxy)),
+        Some("unexpected end of file") => Some(closed(proxy)),
+        Some("proxy response headers too long") => Some(too_large(proxy)),
         Some(_) => of_connection(),
         // A plain request goes to the proxy itself: what becomes of its connection is the proxy's.
         None if !error.is_connect() && is_plain => of_connection(),

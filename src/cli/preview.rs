@@ -6,6 +6,7 @@
 
 mod event;
 pub(super) mod explained;
+mod proxy;
 mod row;
 mod send;
 mod text;
@@ -22,7 +23,7 @@ use super::{CommandVerdict, call_settings, output, rule_files, signals, source_s
 use crate::change::{Change, json};
 use crate::config::{self, CallArgs, File, RulesArgs, SourceArgs};
 use crate::pattern::TablePatterns;
-use crate::rules::{Rule, RuleSet};
+use crate::rules::{ProxyServer, Rule, RuleSet};
 use crate::source::{self, SourceEvent};
 use crate::suggest::did_you_mean;
 use crate::telemetry::Metrics;
@@ -40,8 +41,9 @@ Examples:
   rowhook preview order-paid --from binlog.000042:4 --count 1 --curl
   rowhook preview order-paid --row id=42 --send
 
-Sends nothing without --send, and opens no store. For each change and each rule of its table: whether it matches, or which clause says no and the
-values that decided; and the request as it would be sent, with secrets masked.")]
+Sends nothing without --send, and opens no store. For each change and each rule
+of its table: whether it matches, or which clause says no and the values that
+decided; and the request as it would be sent, with secrets masked.")]
 pub(super) struct PreviewArgs {
     /// Only these rules; without a name, all
     #[arg(value_name = "RULE")]
@@ -90,9 +92,10 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
     };
     if let Some(change) = change {
         let change = Arc::new(change);
-        show(&rules, &change, form, args.json)?;
+        let made = Made::of(&rules, &change, proxy.as_ref());
+        show(&made, &change, form, args.json)?;
         return match args.send {
-            true => send::send(&rules, &change, proxy, args.yes).await,
+            true => send::send(&made, &change, proxy, args.yes).await,
             false => Ok(CommandVerdict::Done),
         };
     }
@@ -115,7 +118,8 @@ pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<Comman
             SourceEvent::Rows(changes) => {
                 for change in changes.into_iter().flatten().take(usize::try_from(left).unwrap_or(usize::MAX)) {
                     left -= 1;
-                    if show(&rules, &change, form, args.json)? == output::Reader::Gone {
+                    let made = Made::of(&rules, &change, proxy.as_ref());
+                    if show(&made, &change, form, args.json)? == output::Reader::Gone {
                         return Ok(CommandVerdict::Done);
                     }
                 }
@@ -141,22 +145,37 @@ fn chosen(rules: &RuleSet, names: &[String]) -> anyhow::Result<Vec<Arc<Rule>>> {
 
 /// What `--json` prints for a change.
 #[derive(Serialize)]
-struct PreviewView {
+struct PreviewView<'e> {
     change: Box<RawValue>,
-    rules: Vec<Explained>,
+    rules: &'e [Explained],
 }
 
-fn show(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<output::Reader> {
-    Ok(output::write(printed(rules, change, form, json)?.as_bytes())?)
+/// What rules make of a change of their table, one for one.
+struct Made {
+    rules: Vec<Arc<Rule>>,
+    explained: Vec<Explained>,
 }
 
-fn printed(rules: &[Arc<Rule>], change: &Arc<Change>, form: RequestForm, json: bool) -> anyhow::Result<String> {
-    let of_table = rules.iter().filter(|rule| rule.tables.match_any(&change.table.schema, &change.table.name));
-    let explained: Vec<Explained> = of_table.clone().map(|rule| Explained::of(rule, change)).collect();
+impl Made {
+    /// `proxy` is that of the settings.
+    fn of(rules: &[Arc<Rule>], change: &Arc<Change>, proxy: Option<&Arc<ProxyServer>>) -> Made {
+        let table = &change.table;
+        let is_of_table = |rule: &&Arc<Rule>| rule.tables.match_any(&table.schema, &table.name);
+        let rules: Vec<Arc<Rule>> = rules.iter().filter(is_of_table).cloned().collect();
+        let explained = rules.iter().map(|rule| proxy::shown(Explained::of(rule, change), rule, proxy)).collect();
+        Made { rules, explained }
+    }
+}
+
+fn show(made: &Made, change: &Change, form: RequestForm, json: bool) -> anyhow::Result<output::Reader> {
+    Ok(output::write(printed(made, change, form, json)?.as_bytes())?)
+}
+
+fn printed(Made { rules, explained }: &Made, change: &Change, form: RequestForm, json: bool) -> anyhow::Result<String> {
     // What one of them redacts is shown beside none of them.
-    let change = change.redacted(|name| of_table.clone().any(|rule| rule.redacts(name)));
+    let change = change.redacted(|name| rules.iter().any(|rule| rule.redacts(name)));
     if !json {
-        return Ok(text::preview(&change, &explained, form) + "\n");
+        return Ok(text::preview(&change, explained, form) + "\n");
     }
     let mut facts = b"{".to_vec();
     json::write_facts(&change, &mut facts);

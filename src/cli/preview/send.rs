@@ -9,19 +9,20 @@ use anyhow::{anyhow, bail};
 
 use super::super::confirm::confirm;
 use super::super::{CommandVerdict, output};
-use super::explained::{Explained, PreviewVerdict, delivery_of};
+use super::Made;
+use super::explained::{PreviewVerdict, delivery_of};
 use crate::change::Change;
 use crate::delivery::{AfterAnswer, Client, Outcome, Rehearsal, RehearsalEnd, Sinks};
 use crate::rules::{ProxyServer, Rule};
 
 /// Sends what the one rule makes of the change that matches it.
 pub(super) async fn send(
-    rules: &[Arc<Rule>],
+    made: &Made,
     change: &Arc<Change>,
     proxy: Option<Arc<ProxyServer>>,
     is_confirmed: bool,
 ) -> anyhow::Result<CommandVerdict> {
-    let rule = matching(rules, change)?;
+    let rule = matching(made)?;
     let mut rehearsal = Rehearsal::begin(delivery_of(rule, change)).map_err(|end| anyhow!(in_words(&end)))?;
     let action = rule.action_for(change.op);
     let Some(call) = action.call() else {
@@ -49,10 +50,10 @@ pub(super) async fn send(
 }
 
 /// The only rule that matches.
-fn matching<'r>(rules: &'r [Arc<Rule>], change: &Arc<Change>) -> anyhow::Result<&'r Arc<Rule>> {
-    let of_table = rules.iter().filter(|rule| rule.tables.match_any(&change.table.schema, &change.table.name));
+fn matching(Made { rules, explained }: &Made) -> anyhow::Result<&Arc<Rule>> {
+    let of_both = rules.iter().zip(explained);
     let matching: Vec<&Arc<Rule>> =
-        of_table.filter(|rule| Explained::of(rule, change).verdict == PreviewVerdict::Matches).collect();
+        of_both.filter(|(_, explained)| explained.verdict == PreviewVerdict::Matches).map(|(rule, _)| rule).collect();
     match matching[..] {
         [rule] => Ok(rule),
         [] => bail!("nothing was sent: no rule matches"),

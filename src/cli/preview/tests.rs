@@ -27,10 +27,56 @@ fn change() -> Arc<Change> {
 
 /// What is printed, as text and as JSON, under these rules.
 fn shown(rules: &str) -> [String; 2] {
+    let made = Made::of(&loaded(rules), &change(), None);
+    [false, true].map(|json| printed(&made, &change(), RequestForm::Plain, json).expect("it is printed"))
+}
+
+fn loaded(rules: &str) -> Vec<Arc<Rule>> {
     let text = format!("table: shop.users\nrules:\n{rules}");
-    let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| Some("s3cret".to_owned()));
-    let rules = chosen(&rules.expect("the rules load"), &[]).expect("all of them");
-    [false, true].map(|json| printed(&rules, &change(), RequestForm::Plain, json).expect("it is printed"))
+    let targets = "targets:\n  http://b.test: {proxy: 'http://me:s3cret@of-b:3128'}\n  http://c.test: {proxy: none}\n";
+    let files =
+        [("r.yaml", text), ("targets.yaml", targets.to_owned())].map(|(name, text)| (PathBuf::from(name), text));
+    let rules = RuleSet::from_texts(&files, &|_| Some("s3cret".to_owned()));
+    chosen(&rules.expect("the rules load"), &[]).expect("all of them")
+}
+
+#[test]
+fn the_proxy_that_a_call_would_take_is_named_without_its_login() {
+    let rules = loaded(
+        "  - {name: a, call: {url: 'http://a.test/'}}\n  - {name: b, call: {url: 'http://b.test/'}}\n  - {name: c, call: {url: \
+         'http://c.test/'}}\n",
+    );
+    let proxy = Arc::new(ProxyServer::parse("http://set:3128").expect("a proxy"));
+    let shown = |proxy: Option<&Arc<ProxyServer>>, form, json| {
+        let made = Made::of(&rules, &change(), proxy);
+        let printed = printed(&made, &change(), form, json).expect("it is printed");
+        assert!(!printed.contains("s3cret") && !printed.contains("me:"), "{printed}");
+        printed
+    };
+    let text = shown(Some(&proxy), RequestForm::Plain, false);
+    let lines: Vec<&str> = text.lines().filter(|line| line.contains("proxy")).collect();
+    assert_eq!(lines, ["    - through the proxy http://set:3128", "    - through the proxy http://of-b:3128"]);
+    assert_eq!(shown(None, RequestForm::Plain, false).matches("proxy").count(), 1);
+    let curl = shown(Some(&proxy), RequestForm::Curl, false);
+    assert!(curl.contains(" \\\n  --proxy 'http://set:3128'\n"), "{curl}");
+    assert!(curl.contains(" \\\n  --proxy 'http://***:***@of-b:3128'\n"), "{curl}");
+    assert_eq!(curl.matches("--proxy").count(), 2);
+    let json = shown(Some(&proxy), RequestForm::Plain, true);
+    assert!(
+        json.contains("through the proxy http://set:3128") && json.contains("--proxy 'http://***:***@of-b:3128'"),
+        "{json}"
+    );
+}
+
+#[test]
+fn a_command_can_be_pasted_with_a_body_of_several_lines() {
+    let rules = loaded(
+        "  - name: a\n    call:\n      url: http://a.test/\n      headers: {Content-Type: text/plain}\n      text: |\n        one\n          two\n",
+    );
+    let made = Made::of(&rules, &change(), None);
+    let printed = printed(&made, &change(), RequestForm::Curl, false).expect("it is printed");
+    assert!(printed.contains("\ncurl -X POST 'http://a.test/' \\\n  -H "), "{printed}");
+    assert!(printed.contains(" \\\n  --data-raw 'one\n  two\n'\n"), "{printed}");
 }
 
 #[test]

@@ -71,12 +71,13 @@ fn write_statement(statement: &StatementView, out: &mut String) {
 fn write_request(request: &RequestView, form: RequestForm, out: &mut String) {
     let RequestView { method, url, headers, body, curl } = request;
     out.push('\n');
-    let mut line = |text: &str| {
-        let _ = writeln!(out, "    {}", clean(text));
-    };
     match form {
-        RequestForm::Curl => curl.lines().for_each(line),
+        // As it is: blanks before a line would be a part of a text in quotes.
+        RequestForm::Curl => curl.split('\n').for_each(|line| out.push_str(&(clean(line) + "\n"))),
         RequestForm::Plain => {
+            let mut line = |text: &str| {
+                let _ = writeln!(out, "    {}", clean(text));
+            };
             line(&format!("{method} {url}"));
             headers.iter().for_each(|(name, value)| line(&format!("{name}: {value}")));
             if !body.is_empty() {

@@ -161,9 +161,27 @@ fn joined(query: Option<&str>, pair: &str) -> String {
     }
 }
 
-/// One word for a POSIX shell.
+/// One word for a shell. A control character, which a terminal doesn't show, is written with `$'…'` (POSIX 2024, section 2.2.4).
 fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
+    let is_plain = |c: char| !c.is_control() || c == '\n';
+    if text.chars().all(is_plain) {
+        return format!("'{}'", text.replace('\'', r"'\''"));
+    }
+    let mut quoted = "$'".to_owned();
+    for c in text.chars() {
+        match c {
+            '\\' | '\'' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            c if c.is_control() => {
+                let mut bytes = [0; 4];
+                c.encode_utf8(&mut bytes).bytes().for_each(|byte| quoted.push_str(&format!("\\{byte:03o}")));
+            }
+            c => quoted.push(c),
+        }
+    }
+    quoted + "'"
 }
 
 #[cfg(test)]
@@ -195,6 +213,18 @@ mod tests {
         let masked = "curl -X POST 'http://a.test/***' \\\n  -H 'X-Key: ***' \\\n  -H 'Authorization: ***' \\\n  --data-raw '***'";
         assert_eq!(hidden.shown().to_curl(), masked);
         assert!(!format!("{hidden:?}").contains("s3cret"), "{hidden:?}");
+    }
+
+    #[test]
+    fn what_is_quoted_is_the_same_text_to_a_shell() {
+        for text in ["", "it's", "a\nb\n", "a\r\nb", "--x\r\n\r\n'1'\r\n", "\t\\n\u{1b}[1m\u{85}7", "$HOME `id` \"\\\""]
+        {
+            let command = format!("printf %s {}", quote(text));
+            let run = std::process::Command::new("bash").args(["-c", &command]).output().expect("bash runs");
+            assert_eq!(String::from_utf8(run.stdout).expect("UTF-8"), text, "{command}");
+            assert!(quote(text).chars().all(|c| !c.is_control() || c == '\n'), "{command}");
+        }
+        assert_eq!(quote("a\nb"), "'a\nb'");
     }
 
     #[test]

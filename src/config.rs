@@ -41,6 +41,7 @@ pub struct File {
     write_public_key: Option<PathBuf>,
     server_id: Option<u32>,
     proxy: Option<String>,
+    proxy_password_file: Option<PathBuf>,
     start: Option<String>,
     rules: Option<PathBuf>,
     data: Option<PathBuf>,
@@ -158,6 +159,9 @@ pub struct CallArgs {
     /// HTTP proxy for all calls whose target names no other: http://user:password@host:3128, or `none`
     #[arg(long, env = "ROWHOOK_PROXY", value_name = "URL", hide_env_values = true)]
     proxy: Option<String>,
+    /// File with the password for that proxy, instead of the URL; read at the start
+    #[arg(long, env = "ROWHOOK_PROXY_PASSWORD_FILE", value_name = "FILE")]
+    proxy_password_file: Option<PathBuf>,
 }
 
 /// Where the rule files are.
@@ -257,6 +261,14 @@ pub struct WriteSettings {
     pub url: String,
     pub password_file: Option<PathBuf>,
     pub tls: TlsSettings,
+}
+
+/// The proxy of calls.
+pub struct ProxySettings {
+    /// Perhaps with a password.
+    pub url: String,
+    /// Whose password counts instead.
+    pub password_file: Option<PathBuf>,
 }
 
 /// `run`'s settings, checked.
@@ -400,9 +412,11 @@ impl WriteArgs {
 }
 
 impl CallArgs {
-    /// The proxy's URL, with its password. None: calls go directly.
-    pub fn resolve(self, file: &File) -> Option<String> {
-        self.proxy.or_else(|| file.proxy.clone()).filter(|url| url != "none")
+    /// None: calls go directly.
+    pub fn resolve(self, file: &File) -> Option<ProxySettings> {
+        let url = self.proxy.or_else(|| file.proxy.clone()).filter(|url| url != "none")?;
+        let password_file = self.proxy_password_file.or_else(|| file.proxy_password_file.clone());
+        Some(ProxySettings { url, password_file })
     }
 }
 

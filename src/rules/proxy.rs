@@ -56,6 +56,17 @@ impl ProxyServer {
         Ok(ProxyServer { url, login, credentials })
     }
 
+    /// The same with another password.
+    ///
+    /// # Errors
+    /// What is missing: the user that the password is for.
+    pub fn with_password(self, password: Secret) -> Result<ProxyServer, &'static str> {
+        match self.login {
+            Some((user, _)) if !user.reveal().is_empty() => Ok(ProxyServer { login: Some((user, password)), ..self }),
+            _ => Err("the password is for a user, who is named in the proxy's URL: `http://user@host:port`"),
+        }
+    }
+
     /// Where it is, without user and password.
     pub fn url(&self) -> &Url {
         &self.url
@@ -112,6 +123,10 @@ mod tests {
         assert_eq!((credentials, plain.credentials().len()), (vec!["s3@cret", "bWU6czNAY3JldA=="], 0));
         assert_eq!((full.url().as_str(), full.to_string()), ("http://[::1]:8080/", "http://[::1]:8080".to_owned()));
         assert!(!format!("{full:?} {full}").contains("s3") && !format!("{full:?}").contains("me"));
+        let other =
+            ProxyServer::parse("http://me:other@proxy").unwrap().with_password(Secret::new("s3/cret@")).unwrap();
+        assert_eq!(other.login().map(|(user, password)| (user.reveal(), password.reveal())), Some(("me", "s3/cret@")));
+        assert!(plain.with_password(Secret::new("s3cret")).unwrap_err().contains("`http://user@host:port`"));
         for (text, expected) in [
             ("proxy:3128", "is written `http://host:port`"),
             ("s3cret", "is written"),

@@ -83,6 +83,31 @@ fn an_http_call_is_handed_to_the_proxy_whole() {
 }
 
 #[test]
+fn the_password_of_the_proxy_may_be_in_a_file() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    let port = receiver.port();
+    let proxy = Proxy::start(move |_| Forward::To(port));
+    let home = home("      url: http://api.test:8080/orders\n")
+        .with_env("ROWHOOK_PROXY", &format!("http://me:old@{}", proxy.authority()))
+        .with_env("ROWHOOK_PROXY_PASSWORD_FILE", "password");
+    home.write("password", "s3cret/@\n");
+    delivered(&replay(&home));
+    assert!(proxy.heads()[0].to_lowercase().contains(LOGIN), "{:?}", proxy.heads());
+    for (text, url, expected) in [
+        (Some("\n"), "http://me@proxy:3128", "--proxy-password-file password: the file is empty"),
+        (None, "http://me@proxy:3128", "--proxy-password-file gone: the file can't be read: "),
+        (Some("s3cret"), "http://proxy:3128", "--proxy-password-file password: the password is for a user"),
+    ] {
+        text.into_iter().for_each(|text| home.write("password", text));
+        let file = if text.is_some() { "password" } else { "gone" };
+        let finished = home.run(&["check", "--offline", "--proxy", url, "--proxy-password-file", file]);
+        assert!(finished.code == 2 && finished.stderr.contains(expected), "{finished:?}");
+        assert!(!finished.stderr.contains("s3cret"), "{finished:?}");
+    }
+    assert_eq!(home.run(&["check", "--offline", "--proxy", "none", "--proxy-password-file", "gone"]).code, 0);
+}
+
+#[test]
 fn errors_of_the_proxy_are_told_apart_from_those_of_the_api() {
     let wants_login = "the proxy PROXY wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`";
     let refused_connect = "the proxy PROXY does not connect to the API: it refused CONNECT, and its log says why";

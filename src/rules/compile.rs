@@ -21,9 +21,9 @@ use super::actions::Action;
 use super::auth::Auth;
 use super::call::{Body, Call};
 use super::content::{Content, OpenedFile};
-use super::defaults::{DEFAULTS, Defaults, ParsedFile};
+use super::defaults::{Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
-use super::reader::{NodeReader, member};
+use super::reader::NodeReader;
 use super::rule::{Instead, NullPlace, OrderBy, Rule};
 use super::settings::Egress;
 use super::spec::{
@@ -31,7 +31,7 @@ use super::spec::{
 };
 use super::target::Target;
 use super::vars;
-use super::yaml::{Key, Node, NodeKind};
+use super::yaml::{Node, NodeKind};
 use crate::pattern::TablePatterns;
 use crate::template::{
     AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, FormLists, FormTemplate, MultipartTemplate,
@@ -61,12 +61,9 @@ pub(super) fn file(
     outside: (Variables, IfNoSecret),
     problems: &mut Vec<Diagnostic>,
 ) -> Contents {
-    let is_of_targets = |members: &[(Key, Node)]| {
-        let has = |key| member(members, key).is_some();
-        has("targets") || (has(DEFAULTS) && !has("rules"))
-    };
+    let is_of_targets = file.is_of_targets();
     let mut reader = NodeReader { path: file.path, text: file.text, problems };
-    if matches!(&file.root.kind, NodeKind::Map(members) if is_of_targets(members)) {
+    if is_of_targets {
         return targets(&file.root, reader, outside);
     }
     vars::put_in(&mut file.root, &mut reader);

@@ -39,13 +39,22 @@ pub(super) struct ParsedFile<'a> {
     pub root: Node,
 }
 
+impl ParsedFile<'_> {
+    /// Whether it is for targets and defaults, and not for rules.
+    pub(super) fn is_of_targets(&self) -> bool {
+        let NodeKind::Map(members) = &self.root.kind else { return false };
+        let has = |key| member(members, key).is_some();
+        has("targets") || (has(DEFAULTS) && !has("rules"))
+    }
+}
+
 impl Defaults {
     /// The defaults that one of the files has.
     pub(super) fn of(files: &[ParsedFile], problems: &mut Vec<Diagnostic>) -> Defaults {
         let mut defaults: Option<Defaults> = None;
-        for ParsedFile { path, text, root } in files {
+        for file @ ParsedFile { path, text, root } in files {
             let NodeKind::Map(members) = &root.kind else { continue };
-            let Some(node) = member(members, DEFAULTS).filter(|_| member(members, "rules").is_none()) else { continue };
+            let Some(node) = member(members, DEFAULTS).filter(|_| file.is_of_targets()) else { continue };
             let mut reader = NodeReader { path, text, problems };
             match &defaults {
                 Some(first) => {
@@ -225,15 +234,6 @@ mod tests {
     }
 
     #[test]
-    fn each_call_of_a_rule_has_the_defaults_and_a_body_is_no_call() {
-        let rules = "  - name: a\n    steps:\n      - name: one\n        call: {url: 'http://a.test/', body: {call: {x: 1}}}\n        \
-                     undo: {call: {url: 'http://a.test/undo'}}\n    on_failure: {call: {url: 'http://a.test/failed'}}\n";
-        let rules = load("defaults: {call: {timeout: 3s}}\n", rules).unwrap_or_else(|problems| panic!("{problems}"));
-        let calls = rules.rules()[0].actions.iter().filter_map(|action| action.call());
-        let timeouts: Vec<Duration> = calls.map(|call| call.settings.timeout).collect();
-        assert_eq!(timeouts, [Duration::from_secs(3); 3]);
-        let body = format!("{:?}", rules.rules()[0].actions[0].call().expect("a call").body);
-    #[test]
     fn a_rule_undoes_a_default() {
         let defaults =
             "defaults: {rate: 5/s, fuse: 5/m, pin_binlog: true, call: {compress: gzip, egress: public_only}}\n";
@@ -253,6 +253,15 @@ mod tests {
         assert_eq!(settings(undoing), usual);
     }
 
+    #[test]
+    fn each_call_of_a_rule_has_the_defaults_and_a_body_is_no_call() {
+        let rules = "  - name: a\n    steps:\n      - name: one\n        call: {url: 'http://a.test/', body: {call: {x: 1}}}\n        \
+                     undo: {call: {url: 'http://a.test/undo'}}\n    on_failure: {call: {url: 'http://a.test/failed'}}\n";
+        let rules = load("defaults: {call: {timeout: 3s}}\n", rules).unwrap_or_else(|problems| panic!("{problems}"));
+        let calls = rules.rules()[0].actions.iter().filter_map(|action| action.call());
+        let timeouts: Vec<Duration> = calls.map(|call| call.settings.timeout).collect();
+        assert_eq!(timeouts, [Duration::from_secs(3); 3]);
+        let body = format!("{:?}", rules.rules()[0].actions[0].call().expect("a call").body);
         assert!(!body.contains("timeout"), "{body}");
     }
 

@@ -3,10 +3,11 @@
 //! In: arguments or a line from the terminal, and the names of all tables. Out: names of tables that there are, each once; otherwise
 //! one line that says which there are.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, Write as _};
 
 use anyhow::{anyhow, bail};
 
+use crate::cli::confirm::{ask, can_ask};
 use crate::cli::output;
 use crate::config;
 use crate::schema::TableName;
@@ -29,26 +30,21 @@ pub(super) fn named(names: &[String], known: &[TableName]) -> anyhow::Result<Vec
 
 /// Asks on the terminal; elsewhere no answer is possible.
 pub(super) fn asked(known: &[TableName]) -> anyhow::Result<Vec<TableName>> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+    if !can_ask() {
         return Err(config::Error::NoTable { tables: listed(known) }.into());
     }
     let mut stderr = io::stderr();
     for (number, table) in known.iter().enumerate() {
         writeln!(stderr, "{:>5}  {}", number + 1, output::clean(&table.to_string()))?;
     }
-    loop {
-        write!(stderr, "Tables to write a first rule for (numbers or names, separated by blanks): ")?;
-        stderr.flush()?;
-        let mut answer = String::new();
-        if io::stdin().lock().read_line(&mut answer)? == 0 {
-            writeln!(stderr)?;
-            bail!("no table was chosen; nothing was written");
-        }
+    while let Some(answer) = ask("Tables to write a first rule for (numbers or names, separated by blanks):")? {
         match answered(&answer, known) {
             Ok(chosen) => return Ok(chosen),
             Err(problem) => writeln!(stderr, "{problem}")?,
         }
     }
+    writeln!(stderr)?;
+    bail!("no table was chosen; nothing was written")
 }
 
 /// What an answer names: numbers from the list, names, or both.

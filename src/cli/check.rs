@@ -28,7 +28,8 @@ Examples:
   rowhook check --connect        # the servers that rules call, too
   rowhook check --offline        # the rule files alone
 
-A warning is no problem: the exit code is 1 where there is a problem, and 0 otherwise.")]
+A warning is no problem: the exit code is 1 where there is a problem, and 0
+otherwise.")]
 pub(super) struct CheckArgs {
     /// Check only the rule files, without MySQL
     #[arg(long)]

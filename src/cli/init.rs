@@ -23,11 +23,13 @@ use crate::source;
 #[command(after_help = "\
 Examples:
   rowhook init --mysql mysql://rowhook:secret@db:3306 shop.orders
-  rowhook init --mysql mysql://rowhook:secret@db:3306 --url https://api.mycompany.net/orders shop.orders shop.customers
+  rowhook init --mysql mysql://rowhook:secret@db:3306 shop.orders shop.customers \\
+      --url https://api.mycompany.net/orders
   rowhook init --mysql mysql://rowhook:secret@db:3306 --dir /etc/rowhook
 
-Writes rules/SCHEMA.TABLE.yaml for each table, rowhook.yaml without the password, and .gitignore. A file that exists stays as it is.
-Without a TABLE it shows the server's tables and asks, on a terminal.")]
+Writes rules/SCHEMA.TABLE.yaml for each table, rowhook.yaml without the
+password, and .gitignore. A file that exists stays as it is. Without a TABLE it
+shows the server's tables and asks, on a terminal.")]
 pub(super) struct InitArgs {
     /// Tables to write a first rule for, as schema.table
     #[arg(value_name = "TABLE")]

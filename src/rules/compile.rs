@@ -31,7 +31,7 @@ use super::spec::{
 };
 use super::target::Target;
 use super::vars;
-use super::yaml::{Node, NodeKind};
+use super::yaml::{Key, Node, NodeKind};
 use crate::pattern::TablePatterns;
 use crate::template::{
     AllowedHosts, BodyTemplate, ColumnUse, Condition, EnvLookup, Flaw, FormLists, FormTemplate, MultipartTemplate,

@@ -175,7 +175,7 @@ fn without_tls_the_proxy_alone_is_tried_and_one_that_is_not_there_is_said() {
         &["http://api.test through the proxy", "HTTP/1.1 without TLS, not tried beyond the proxy"],
     );
     let gone = checked(&unused.to_string());
-    said(&gone, "warning  rules/r.yaml:5:12: ", &["(rule r): proxy: connection refused"]);
+    said(&gone, "warning  rules/r.yaml:5:12: ", &[": connection refused"]);
     assert!(gone.stdout.contains("fix: correct the URL or the proxy"), "{gone:?}");
     let private = self::home("http://127.0.0.1:1/", "egress: public_only");
     let private =

@@ -31,7 +31,7 @@ fn row(n: i32, tiny: u8, hundredths: u16, day: u32) -> Arc<Change> {
     let (whole, fraction) = (hundredths / 100, hundredths % 100);
     bytes.extend((whole | 0x8000).to_be_bytes());
     bytes.push(fraction as u8);
-    bytes.extend(&(2026 << 9 | (day / 32) << 5 | day % 32).to_le_bytes()[..3]);
+    bytes.extend(&(2026 << 9 | (day / 32) << 5 | (day % 32)).to_le_bytes()[..3]);
     let kinds: Vec<ColumnKind> = KINDS.into_iter().map(|(_, kind)| kind).collect();
     let span = Span { start: 0, end: bytes.len() as u32 };
     let row = Row::from(Image::new(bytes.into(), kinds.into(), None, span));

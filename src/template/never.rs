@@ -5,11 +5,11 @@
 //! what the ops of the rule leave no row for. Whatever may hold for some row of some column type is taken to hold: there is no false alarm, and not
 //! everything that is never true is found.
 
-mod room;
+mod values_left;
 
 use std::cmp::Ordering;
 
-use self::room::Room;
+use self::values_left::ValuesLeft;
 use super::compiled::{Term, Test};
 use super::decimal;
 use super::error::Flaw;
@@ -108,12 +108,12 @@ fn refuted_together<'l>(claims: &[(&'l Leaf, Claim)], columns: &[TypedColumn]) -
             String::new()
         } else {
             let kind = columns.iter().find(|known| *known.name == *last.column).and_then(|known| known.kind.as_ref());
-            let Some(mut room) = kind.and_then(Room::of) else { continue };
-            says().for_each(|says| room.narrow(says));
-            if !room.is_empty() {
+            let Some(mut left) = kind.and_then(ValuesLeft::of) else { continue };
+            says().for_each(|says| left.narrow(says));
+            if !left.is_empty() {
                 continue;
             }
-            format!(": column `{}` holds {}", last.column, room.holds())
+            format!(": column `{}` holds {}", last.column, left.holds())
         };
         return Some((leaf, format!("{} exclude each other{because}", listed(&same))));
     }

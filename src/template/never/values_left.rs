@@ -12,7 +12,7 @@ use crate::template::operand::Literal;
 use crate::template::range::bounds;
 use crate::template::relation::Relation;
 
-pub(super) struct Room {
+pub(super) struct ValuesLeft {
     steps: Steps,
     least: i128,
     greatest: i128,
@@ -29,9 +29,9 @@ enum Steps {
     Days,
 }
 
-impl Room {
+impl ValuesLeft {
     /// All values of a type; None for one whose values are not counted.
-    pub(super) fn of(kind: &ColumnKind) -> Option<Room> {
+    pub(super) fn of(kind: &ColumnKind) -> Option<ValuesLeft> {
         let steps = match kind {
             ColumnKind::Int { .. } | ColumnKind::Bit { .. } => Steps::Decimals(0),
             ColumnKind::Decimal { scale, .. } => Steps::Decimals(u32::try_from(*scale).ok()?),
@@ -45,7 +45,7 @@ impl Room {
             }
             _ => (i128::MIN, i128::MAX),
         };
-        Some(Room { steps, least, greatest, except: BTreeSet::new(), among: None })
+        Some(ValuesLeft { steps, least, greatest, except: BTreeSet::new(), among: None })
     }
 
     /// Leaves what is claimed.

@@ -47,7 +47,7 @@ use crate::change::{Change, DeliveryId};
 use crate::failure::{Attempts, Reason};
 use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::{Action, OnDeadLetter, Rule};
-use crate::saga::{ActionId, ActionResult, SagaLog};
+use crate::saga::{ActionId, ActionResult, NextAction, SagaLog};
 use crate::template::Scope;
 
 /// One rule applied to one change.
@@ -74,6 +74,26 @@ pub struct SagaAction {
 }
 
 impl Delivery {
+    /// Of a change that the rule matches, before anything was done; of a saga, its first step.
+    pub fn of(rule: &Arc<Rule>, change: &Arc<Change>) -> Delivery {
+        let saga_action = rule.saga.as_ref().and_then(|saga| {
+            let mut log = saga.definition.begin();
+            match saga.definition.next(&mut log) {
+                NextAction::Do(action) => Some(SagaAction { action, log: Arc::new(log) }),
+                NextAction::End(_) => None,
+            }
+        });
+        Delivery {
+            id: change.delivery_id(&rule.name),
+            rule: Arc::clone(rule),
+            change: Arc::clone(change),
+            origin: Origin::Stream,
+            predetermined: None,
+            saga_action,
+            more: None,
+        }
+    }
+
     /// All lanes that it takes, and all definitions that it waits for.
     pub fn lanes(&self) -> LaneKeys {
         self.rule.ordering_keys(&self.change).with_shared(self.more.clone())

@@ -8,11 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::change::{Cell, Change, json};
-use crate::delivery::{Delivery, Origin, SagaAction, ShownRequest, ShownWork};
+use crate::delivery::{Delivery, ShownRequest, ShownWork};
 use crate::printable::shortened;
 use crate::retry::{Retries, RetryPolicy};
 use crate::rules::{Clause, OrderBy, Rule};
-use crate::saga::NextAction;
 
 /// A value in an explanation; longer ones are cut.
 const VALUE_CHARS_MAX: usize = 60;
@@ -122,27 +121,7 @@ impl Explained {
 
 /// What the first call of a delivery would send: a request or a statement.
 fn sent(rule: &Arc<Rule>, change: &Arc<Change>) -> Result<ShownWork, String> {
-    Ok(delivery_of(rule, change).preview()?.work())
-}
-
-/// The delivery of a change that the rule matches; of a saga, its first step.
-pub(super) fn delivery_of(rule: &Arc<Rule>, change: &Arc<Change>) -> Delivery {
-    let saga_action = rule.saga.as_ref().and_then(|saga| {
-        let mut log = saga.definition.begin();
-        match saga.definition.next(&mut log) {
-            NextAction::Do(action) => Some(SagaAction { action, log: Arc::new(log) }),
-            NextAction::End(_) => None,
-        }
-    });
-    Delivery {
-        id: change.delivery_id(&rule.name),
-        rule: Arc::clone(rule),
-        change: Arc::clone(change),
-        origin: Origin::Stream,
-        predetermined: None,
-        saga_action,
-        more: None,
-    }
+    Ok(Delivery::of(rule, change).preview()?.work())
 }
 
 fn why_not(rule: &Rule, change: &Arc<Change>, clause: Clause) -> String {

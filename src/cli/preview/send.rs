@@ -10,9 +10,9 @@ use anyhow::{anyhow, bail};
 use super::super::confirm::confirm;
 use super::super::{CommandVerdict, output};
 use super::Made;
-use super::explained::{PreviewVerdict, delivery_of};
+use super::explained::PreviewVerdict;
 use crate::change::Change;
-use crate::delivery::{AfterAnswer, Client, Outcome, Rehearsal, RehearsalEnd, Sinks};
+use crate::delivery::{AfterAnswer, Client, Delivery, Outcome, Rehearsal, RehearsalEnd, Sinks};
 use crate::rules::{ProxyServer, Rule};
 
 /// Sends what the one rule makes of the change that matches it.
@@ -23,7 +23,7 @@ pub(super) async fn send(
     is_confirmed: bool,
 ) -> anyhow::Result<CommandVerdict> {
     let rule = matching(made)?;
-    let mut rehearsal = Rehearsal::begin(delivery_of(rule, change)).map_err(|end| anyhow!(in_words(&end)))?;
+    let mut rehearsal = Rehearsal::begin(Delivery::of(rule, change)).map_err(|end| anyhow!(in_words(&end)))?;
     let action = rule.action_for(change.op);
     let Some(call) = action.call() else {
         bail!("rule {} begins with a statement; --send sends requests only", rule.name);

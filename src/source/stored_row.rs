@@ -105,7 +105,7 @@ fn value(column: &TypedColumn, cell: SqlValue) -> Result<Value, String> {
         // Also the empty label, which stands for a value that was none.
         (ColumnKind::Enum { .. }, SqlValue::Bytes(bytes)) => Ok(Value::Text(text(bytes)?.into())),
         (kind, SqlValue::Bytes(bytes)) => {
-            typed_text::parse(kind, &text(bytes)?).map_err(|takes| format!("it is not {takes}"))
+            typed_text::parse_stored(kind, &text(bytes)?).map_err(|takes| format!("it is not {takes}"))
         }
         _ => Err("the server answered with another type than was asked for".to_owned()),
     }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json};
 
 use super::row::{column, transaction, typed_table};
 use crate::change::{Cell, Change, Op, Row, Value};
-use crate::column::{ColumnKind, typed_text};
+use crate::column::typed_text;
 use crate::file;
 use crate::pattern::TablePattern;
 use crate::rules::Rule;
@@ -64,26 +64,11 @@ fn values(typed: &TypedTable, row: &Map<String, Json>, others: Option<&[Value]>)
     for (name, value) in row {
         let (index, name) = column(typed, name)?;
         values[index] = match &typed.columns[index].kind {
-            Some(kind) => of_json(kind, value).map_err(|takes| anyhow!("column {name} takes {takes}"))?,
+            Some(kind) => {
+                typed_text::parse_json(kind, value).map_err(|takes| anyhow!("column {name} takes {takes}"))?
+            }
             None => Value::Null,
         };
     }
     Ok(values)
-}
-
-/// A value in the forms of docs/data-format.md.
-fn of_json(kind: &ColumnKind, value: &Json) -> Result<Value, String> {
-    let text = match (value, kind) {
-        (Json::Null, _) => return Ok(Value::Null),
-        (value, ColumnKind::Json { .. }) => value.to_string(),
-        (Json::Bool(is_true), _) => u8::from(*is_true).to_string(),
-        (Json::Number(number), _) => number.to_string(),
-        (Json::String(text), _) => text.clone(),
-        (Json::Array(labels), ColumnKind::Set { .. }) => {
-            let labels = labels.iter().map(|label| label.as_str().ok_or("a list of labels"));
-            labels.collect::<Result<Vec<_>, _>>()?.join(",")
-        }
-        (Json::Array(_) | Json::Object(_), _) => return Err("a single value".to_owned()),
-    };
-    typed_text::parse(kind, &text)
 }

@@ -32,7 +32,7 @@ pub struct DeclaredColumn {
     /// `COLUMN_TYPE`: `int unsigned`, `enum('a','b')`, ...
     pub column_type: String,
     pub is_nullable: bool,
-    /// What an INSERT that leaves it out writes, where that is a literal or the time of the statement.
+    /// What an INSERT that leaves it out writes; None: NULL, or the INSERT is refused.
     pub default: Option<DeclaredDefault>,
 }
 
@@ -40,6 +40,8 @@ pub struct DeclaredColumn {
 pub enum DeclaredDefault {
     Literal(String),
     CurrentTimestamp,
+    /// SQL: bits (`b'101'`), bytes (`0x6162`), or what the server evaluates (`uuid()`).
+    Expression(String),
 }
 
 const DECLARED_SQL: &str = concat!(
@@ -87,13 +89,13 @@ pub async fn declared_tables(settings: &Settings, patterns: &TablePatterns) -> R
 }
 
 fn column((_, _, name, column_type, is_nullable, default, extra): DeclaredRow) -> DeclaredColumn {
-    let is_literal = !extra.contains("DEFAULT_GENERATED");
-    // Those of bytes and bits are shown as SQL.
-    let is_plain = !["bit", "binary", "varbinary"].iter().any(|name| column_type.starts_with(name));
-    let default = default.and_then(|text| match text.to_ascii_lowercase().starts_with("current_timestamp") {
-        true if !is_literal => Some(DeclaredDefault::CurrentTimestamp),
-        _ if is_literal && is_plain => Some(DeclaredDefault::Literal(text)),
-        _ => None,
+    let is_evaluated = extra.contains("DEFAULT_GENERATED");
+    // Those of bits and bytes are shown as SQL.
+    let is_sql = ["bit", "binary", "varbinary"].iter().any(|name| column_type.starts_with(name));
+    let default = default.map(|text| match text.to_ascii_lowercase().starts_with("current_timestamp") {
+        true if is_evaluated => DeclaredDefault::CurrentTimestamp,
+        _ if is_evaluated || is_sql => DeclaredDefault::Expression(text),
+        _ => DeclaredDefault::Literal(text),
     });
     DeclaredColumn { name, column_type, is_nullable, default }
 }
@@ -120,6 +122,30 @@ pub fn kind_of(column_type: &str) -> Option<ColumnKind> {
 mod tests {
     use super::*;
     use crate::column::charset::Charset;
+
+    #[test]
+    fn a_default_is_a_literal_the_time_or_sql() {
+        let sql = |text: &str| Some(DeclaredDefault::Expression(text.to_owned()));
+        for (column_type, default, extra, expected) in [
+            ("int", None, "", None),
+            ("varchar(9)", Some("b'1'"), "", Some(DeclaredDefault::Literal("b'1'".to_owned()))),
+            ("bit(3)", Some("b'101'"), "", sql("b'101'")),
+            ("varbinary(3)", Some("0x6162"), "", sql("0x6162")),
+            ("char(36)", Some("uuid()"), "DEFAULT_GENERATED", sql("uuid()")),
+            ("timestamp", Some("CURRENT_TIMESTAMP"), "DEFAULT_GENERATED", Some(DeclaredDefault::CurrentTimestamp)),
+        ] {
+            let row = (
+                String::new(),
+                String::new(),
+                "c".to_owned(),
+                column_type.to_owned(),
+                true,
+                default.map(str::to_owned),
+                extra.to_owned(),
+            );
+            assert_eq!(column(row).default, expected, "{column_type} {default:?}");
+        }
+    }
 
     #[test]
     fn a_type_in_words_is_read_as_the_server_shows_it() {

@@ -12,39 +12,56 @@ use minijinja::value::{DynObject, Object, ObjectRepr, Value};
 
 /// Digits with an optional sign and fraction, for example `-12.30`.
 #[derive(Clone)]
-pub(super) struct Decimal(Box<str>);
+pub(super) struct Decimal {
+    digits: Box<str>,
+    /// It is a number of a JSON document, and stays one in a body.
+    is_of_document: bool,
+}
 
 impl Decimal {
     /// Reads `[-]digits[.digits]`; nothing else is a DECIMAL.
     pub(super) fn parse(text: &str) -> Option<Decimal> {
-        is_decimal(text).then(|| Decimal(text.into()))
+        is_decimal(text).then(|| Decimal::of_digits(text))
+    }
+
+    /// A number of a JSON document, which has more digits than a double keeps.
+    pub(super) fn of_document(text: &str) -> Option<Decimal> {
+        Some(Decimal { is_of_document: true, ..Decimal::parse(text)? })
+    }
+
+    fn of_digits(digits: impl Into<Box<str>>) -> Decimal {
+        Decimal { digits: digits.into(), is_of_document: false }
+    }
+
+    pub(super) fn is_of_document(&self) -> bool {
+        self.is_of_document
     }
 
     /// The exact value of the shortest text that reads back as this double; none for infinities.
     pub(super) fn from_f64(number: f64) -> Option<Decimal> {
-        number.is_finite().then(|| Decimal(number.to_string().into()))
+        number.is_finite().then(|| Decimal::of_digits(number.to_string()))
     }
 
     pub(super) fn from_i128(number: i128) -> Decimal {
-        Decimal(number.to_string().into())
+        Decimal::of_digits(number.to_string())
     }
 
     pub(super) fn as_str(&self) -> &str {
-        &self.0
+        &self.digits
     }
 
     pub(super) fn is_zero(&self) -> bool {
-        is_zero(&self.0)
+        is_zero(&self.digits)
     }
 
     /// The nearest double, for calculations that have no exact result.
     pub(super) fn to_f64(&self) -> f64 {
-        self.0.parse().expect("digits with an optional sign and fraction are a number in Rust's grammar too")
+        self.digits.parse().expect("digits with an optional sign and fraction are a number in Rust's grammar too")
     }
 
     /// The part before the point; none beyond 38 digits.
     pub(super) fn truncate(&self) -> Option<i128> {
-        self.0.split('.').next().and_then(|whole| whole.parse().ok())
+        self.digits.split('.').next().and_then(|whole| whole.parse().ok())
     }
 
     /// None when the exact sum needs more than 38 digits.
@@ -77,7 +94,7 @@ impl Decimal {
         let zeros = digits.min(0).unsigned_abs();
         let Some(unit) = u32::try_from(dropped).ok().and_then(|dropped| 10i128.checked_pow(dropped)) else {
             // Half of the unit is larger than any coefficient.
-            return Some(Decimal("0".into()));
+            return Some(Decimal::of_digits("0"));
         };
         let (quotient, remainder) = (coefficient / unit, coefficient % unit);
         let up = remainder.abs() >= unit - remainder.abs();
@@ -100,17 +117,17 @@ impl Decimal {
 
     /// The same for equal numbers: without zeros that mean nothing.
     pub(super) fn shortest(&self) -> String {
-        let (_, whole, fraction) = magnitude(&self.0);
-        let sign = if self.0.starts_with('-') && !self.is_zero() { "-" } else { "" };
+        let (_, whole, fraction) = magnitude(&self.digits);
+        let sign = if self.digits.starts_with('-') && !self.is_zero() { "-" } else { "" };
         format!("{sign}{whole}.{fraction}")
     }
 
     /// The value as coefficient and number of fraction digits.
     fn coefficient(&self) -> Option<(i128, u32)> {
-        let (whole, fraction) = split(&self.0);
+        let (whole, fraction) = split(&self.digits);
         let number: i128 = format!("{whole}{fraction}").parse().ok()?;
         let scale = u32::try_from(fraction.len()).ok()?;
-        Some((if self.0.starts_with('-') { -number } else { number }, scale))
+        Some((if self.digits.starts_with('-') { -number } else { number }, scale))
     }
 
     fn from_coefficient(coefficient: i128, scale: u32) -> Decimal {
@@ -119,13 +136,13 @@ impl Decimal {
         let sign = if coefficient < 0 { "-" } else { "" };
         let (whole, fraction) = digits.split_at(digits.len() - scale as usize);
         let point = if scale == 0 { "" } else { "." };
-        Decimal(format!("{sign}{whole}{point}{fraction}").into())
+        Decimal::of_digits(format!("{sign}{whole}{point}{fraction}"))
     }
 }
 
 impl Ord for Decimal {
     fn cmp(&self, other: &Decimal) -> Ordering {
-        compare(&self.0, &other.0)
+        compare(&self.digits, &other.digits)
     }
 }
 
@@ -145,7 +162,7 @@ impl Eq for Decimal {}
 
 impl fmt::Debug for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.digits)
     }
 }
 
@@ -163,7 +180,7 @@ impl Object for Decimal {
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.digits)
     }
 }
 
@@ -249,11 +266,11 @@ mod tests {
 
     #[test]
     fn arithmetic_is_exact_or_refused() {
-        assert_eq!(decimal("19.99").checked_mul(&decimal("100")).map(|d| d.0), Some("1999.00".into()));
-        assert_eq!(decimal("0.1").checked_add(&decimal("0.2")).map(|d| d.0), Some("0.3".into()));
-        assert_eq!(decimal("-0.05").checked_add(&decimal("0.5")).map(|d| d.0), Some("0.45".into()));
-        assert_eq!(decimal("2.675").round(2).map(|d| d.0), Some("2.68".into()));
-        assert_eq!(decimal("-2.675").round(2).map(|d| d.0), Some("-2.68".into()));
+        assert_eq!(decimal("19.99").checked_mul(&decimal("100")).map(|d| d.digits), Some("1999.00".into()));
+        assert_eq!(decimal("0.1").checked_add(&decimal("0.2")).map(|d| d.digits), Some("0.3".into()));
+        assert_eq!(decimal("-0.05").checked_add(&decimal("0.5")).map(|d| d.digits), Some("0.45".into()));
+        assert_eq!(decimal("2.675").round(2).map(|d| d.digits), Some("2.68".into()));
+        assert_eq!(decimal("-2.675").round(2).map(|d| d.digits), Some("-2.68".into()));
         for (number, digits, expected) in [
             ("0.5", 0, "1"),
             ("-0.5", 0, "-1"),
@@ -273,7 +290,7 @@ mod tests {
             ("12.3", i32::MIN, "0"),
             ("12.3", i32::MAX, "12.3"),
         ] {
-            assert_eq!(decimal(number).round(digits).map(|d| d.0), Some(expected.into()), "{number} to {digits}");
+            assert_eq!(decimal(number).round(digits).map(|d| d.digits), Some(expected.into()), "{number} to {digits}");
         }
         for (number, expected) in [
             ("12.34", (1234, true)),

@@ -48,7 +48,7 @@ fn json_number(text: &str) -> Result<Value, String> {
     }
     let double: f64 = text.parse().map_err(|_| "a number is not in JSON's form".to_string())?;
     // MySQL's JSON holds doubles, 64-bit integers and DECIMALs; a DECIMAL with more digits than a double keeps stays exact.
-    match Decimal::parse(text) {
+    match Decimal::of_document(text) {
         Some(exact) if Decimal::from_f64(double).as_ref() != Some(&exact) => Ok(Value::from_object(exact)),
         _ if double.is_finite() => Ok(Value::from(double)),
         _ => Err("a number is larger than any double".to_string()),

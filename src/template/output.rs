@@ -91,7 +91,10 @@ pub(super) fn write_json(value: &Value, out: &mut Vec<u8>) -> Result<(), Error> 
 /// As `write_json`, up to this length of `out`.
 fn write_json_within(value: &Value, end_max: usize, out: &mut Vec<u8>) -> Result<(), Error> {
     if let Some(decimal) = as_decimal(value) {
-        json::write_str(decimal.as_str(), out);
+        match decimal.is_of_document() {
+            true => out.extend_from_slice(decimal.as_str().as_bytes()),
+            false => json::write_str(decimal.as_str(), out),
+        }
         return Ok(());
     }
     if omit::is_omit(value) {

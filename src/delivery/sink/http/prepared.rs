@@ -16,6 +16,9 @@ use crate::rules::{BodyCompression, Method, QueryKey};
 /// What rowhook calls itself, where a rule does not say otherwise.
 pub(super) const USER_AGENT: &str = concat!("rowhook/", env!("CARGO_PKG_VERSION"));
 
+/// What it says of packed answers, where a rule does not say otherwise: that it wants none (RFC 9110, section 12.5.3).
+pub(super) const ACCEPT_ENCODING: (&str, &str) = ("Accept-Encoding", "identity");
+
 /// A shorter body fits into one packet together with its head, so that compression gains nothing.
 const COMPRESSED_BYTES_MIN: usize = 1024;
 
@@ -120,7 +123,10 @@ impl PreparedRequest {
             let value = if header.is_secret { "***" } else { &*header.value };
             (header.name.to_string(), value.to_owned())
         });
-        let headers = own.chain(self.per_attempt.iter().map(|name| (name.to_string(), "***".to_owned()))).collect();
+        let (name, value) = ACCEPT_ENCODING;
+        let added = self.header(name).is_none().then(|| (name.to_owned(), value.to_owned()));
+        let per_attempt = self.per_attempt.iter().map(|name| (name.to_string(), "***".to_owned()));
+        let headers = own.chain(added).chain(per_attempt).collect();
         let body = match self.hides_body && !self.body.is_empty() {
             true => "***".to_owned(),
             false => String::from_utf8_lossy(&self.body).into_owned(),
@@ -143,7 +149,9 @@ impl ShownRequest {
     /// As a `curl` command for a shell.
     pub fn to_curl(&self) -> String {
         let mut out = format!("curl -X {} {}", self.method, quote(&self.url));
-        for (name, value) in &self.headers {
+        // `curl` wants no packed answers by itself.
+        let is_implied = |name: &str, value: &str| (name, value) == ACCEPT_ENCODING;
+        for (name, value) in self.headers.iter().filter(|(name, value)| !is_implied(name, value)) {
             // Writing to a String can't fail.
             let _ = write!(out, " \\\n  -H {}", quote(&format!("{name}: {value}")));
         }
@@ -207,6 +215,7 @@ mod tests {
         let plain = prepared("it's", false, "{}");
         let shown = "curl -X POST 'http://a.test/hook/s3cret' \\\n  -H 'X-Key: it'\\''s' \\\n  --data-raw '{}'";
         assert_eq!(plain.shown().to_curl(), shown);
+        assert_eq!(plain.shown().headers.last(), Some(&("Accept-Encoding".to_owned(), "identity".to_owned())));
         let per_attempt = vec!["Authorization".into()];
         let hidden =
             PreparedRequest { per_attempt, hides_url: true, hides_body: true, ..prepared("s3cret", true, "s3cret") };

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::super::output::{clean, count};
 use super::super::preview::explained::Explained;
 use crate::fixtures::{Fixture, FixtureDifference, FixtureResult};
+use crate::printable::shortened;
 use crate::rules::RuleSet;
 
 /// What all fixtures gave.
@@ -52,7 +53,8 @@ pub(super) enum FixtureVerdict {
 impl FixtureLine {
     pub fn of(fixture: &Fixture, result: FixtureResult) -> FixtureLine {
         let why = |rule: &Arc<_>| {
-            let explained = Explained::of(rule, &fixture.change);
+            // Where no change matches, the last one says why.
+            let explained = Explained::of(rule, fixture.changes.last()?);
             Some((explained.rule, explained.why?))
         };
         let whys = result.rules_that_differ().filter_map(why).collect();
@@ -211,9 +213,11 @@ fn fixture_text(path: &str, line: &FixtureLine, ink: Ink) -> String {
     for difference in &line.differences {
         let FixtureDifference { rule, step, part, expected, actual } = difference;
         let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
-        out += &format!("    {rule}{step}: {}\n", clean(part));
-        out += &format!("      expected  {}\n", ink.paint(Colour::Green, &clean(expected)));
-        out += &format!("      actual    {}\n", ink.paint(Colour::Red, &clean(actual)));
+        let Excerpts { from, expected, actual } = Excerpts::of(part, &clean(expected), &clean(actual));
+        let from = if from == 0 { String::new() } else { format!(", from character {}", from + 1) };
+        out += &format!("    {rule}{step}: {}{from}\n", clean(part));
+        out += &format!("      expected  {}\n", ink.paint(Colour::Green, &expected));
+        out += &format!("      actual    {}\n", ink.paint(Colour::Red, &actual));
         if let Some(why) = line.why(difference) {
             out += &format!("      why       {}\n", clean(why));
         }
@@ -222,6 +226,42 @@ fn fixture_text(path: &str, line: &FixtureLine, ink: Ink) -> String {
         out += &format!("    not updated: {}\n", clean(why));
     }
     out
+}
+
+/// A line of this many characters fits beside `expected` on a terminal of 80 columns.
+const VALUE_CHARS_MAX: usize = 64;
+
+/// So many characters that are the same say where the difference is.
+const SAME_CHARS: usize = 20;
+
+/// Two values as far as they are shown: the same range of both, around the first character that differs.
+#[derive(Debug, PartialEq, Eq)]
+struct Excerpts {
+    /// The first character that is shown, from 0.
+    from: usize,
+    expected: String,
+    actual: String,
+}
+
+impl Excerpts {
+    /// Sentences are shown whole, values as far as they fit on a line.
+    fn of(part: &str, expected: &str, actual: &str) -> Excerpts {
+        let part = part.rsplit_once("].").filter(|_| part.starts_with("calls[")).map_or(part, |(_, part)| part);
+        let values = ["method", "url", "headers", "json", "form", "text", "sql", "params"];
+        let is_value = values.iter().any(|value| part.starts_with(value));
+        let is_long = |text: &str| text.chars().count() > VALUE_CHARS_MAX;
+        if !is_value || !(is_long(expected) || is_long(actual)) {
+            return Excerpts { from: 0, expected: expected.to_owned(), actual: actual.to_owned() };
+        }
+        let same = expected.chars().zip(actual.chars()).take_while(|(one, other)| one == other).count();
+        let from = if same + SAME_CHARS < VALUE_CHARS_MAX { 0 } else { same - SAME_CHARS };
+        let excerpt = |text: &str| {
+            let before = if from > 0 { "…" } else { "" };
+            let shown: String = text.chars().skip(from).collect();
+            format!("{before}{}", shortened(&shown, VALUE_CHARS_MAX - 2))
+        };
+        Excerpts { from, expected: excerpt(expected), actual: excerpt(actual) }
+    }
 }
 
 /// Whether texts get colours.
@@ -244,5 +284,28 @@ impl Ink {
             true => format!("\u{1b}[{}m{text}\u{1b}[0m", colour as u8),
             false => text.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_long_values_the_place_that_differs_is_shown() {
+        let (long, other) = (format!("{}x{}", "a".repeat(100), "b".repeat(90)), format!("{}y", "a".repeat(100)));
+        let Excerpts { from, expected, actual } = Excerpts::of("calls[1].text, line 3", &long, &other);
+        assert_eq!(from, 80);
+        assert_eq!(expected, format!("…{}x{}…", "a".repeat(20), "b".repeat(41)));
+        assert_eq!(actual, format!("…{}y", "a".repeat(20)));
+        assert_eq!(expected.chars().count(), VALUE_CHARS_MAX);
+        let beginning = Excerpts::of("url", &long, "b");
+        assert_eq!((beginning.from, beginning.expected.as_str()), (0, format!("{}…", "a".repeat(62)).as_str()));
+        // Sentences and what fits are whole.
+        assert_eq!(Excerpts::of("calls[0].result", &long, "b").expected, long);
+        assert_eq!(
+            Excerpts::of("url", "a", "b"),
+            Excerpts { from: 0, expected: "a".to_owned(), actual: "b".to_owned() }
+        );
     }
 }

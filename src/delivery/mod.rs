@@ -34,7 +34,9 @@ pub use event::{DeliveryEvent, DueAction, DueTicket, Intent};
 pub use lane::RuleUnderWay;
 #[cfg(test)]
 pub(crate) use lane::{Lanes, Place, Turn};
-pub use rehearsal::{AfterAnswer, Rehearsal, RehearsalEnd};
+pub use rehearsal::{
+    AfterAnswer, CallRehearsal, GatheredCall, Rehearsal, RehearsalEnd, RehearsedPart, RowEnd, gathered,
+};
 pub use scripted::{MissingAnswer, ScriptedAnswer};
 #[doc(hidden)]
 pub use sink::fuzzing;

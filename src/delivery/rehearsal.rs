@@ -4,7 +4,11 @@
 //! follows, and when, or how the delivery ends. The same code as that of the dispatcher decides. Sends nothing unless it is asked to, waits for
 //! nothing; waits are named without their random part. The target counts as available, whatever it answers.
 
+mod call;
+
 use std::time::Duration;
+
+pub use call::{CallRehearsal, GatheredCall, RehearsedPart, RowEnd, gathered};
 
 use super::admission::{AttemptEnd, RetryCounts};
 use super::bundle::Bundle;
@@ -69,7 +73,7 @@ impl Rehearsal {
     /// # Errors
     /// A line for people when such an answer is none to what was sent.
     pub fn answer(&mut self, scripted: &ScriptedAnswer) -> Result<AfterAnswer, String> {
-        let (answer, judged) = self.ready.rehearse(scripted, self.under_way.bundle.one())?;
+        let (answer, judged) = self.ready.rehearse(scripted, self.under_way.bundle.one(), 1)?;
         Ok(self.after(answer, judged))
     }
 

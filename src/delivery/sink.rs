@@ -20,7 +20,7 @@ pub use http::{Client, Destination, Handshake, ShownCertificate};
 
 use crate::delivery::Delivery;
 use crate::delivery::answer::{ItemResult, Lack, TargetHealth, Verdict};
-use crate::delivery::bundle::{Item, RenderedArray};
+use crate::delivery::bundle::{Item, RenderedArray, Unready};
 use crate::delivery::scripted::ScriptedAnswer;
 use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
@@ -98,13 +98,31 @@ impl Ready {
         }
     }
 
-    /// Instead of an attempt: the answer of a script, and its meaning.
+    /// The same for deliveries that are sent as one call.
+    pub fn prepare_all_to_rehearse(items: &[Item]) -> RenderedArray<Ready> {
+        let RenderedArray { unfit, ready } = Ready::prepare_all(items);
+        let ready = ready.and_then(|ready| match &ready {
+            Ready::Http(request) => match http::require_sendable(request) {
+                Ok(()) => Ok(ready),
+                Err(message) => Err(Unready::Unrenderable(message)),
+            },
+            Ready::Sql(_) => Ok(ready),
+        });
+        RenderedArray { unfit, ready }
+    }
+
+    /// Instead of an attempt: the answer of a script, and its meaning. It carries `count` deliveries; `first` stands for all.
     ///
     /// # Errors
     /// A line for people when that is no answer to what would be sent.
-    pub fn rehearse(&self, scripted: &ScriptedAnswer, first: &Delivery) -> Result<(Answer, Judged), String> {
+    pub fn rehearse(
+        &self,
+        scripted: &ScriptedAnswer,
+        first: &Delivery,
+        count: usize,
+    ) -> Result<(Answer, Judged), String> {
         match self {
-            Ready::Http(ready) => Ok(http::judge(ready, http::scripted(ready, scripted, first)?, first, 1)),
+            Ready::Http(ready) => Ok(http::judge(ready, http::scripted(ready, scripted, first)?, first, count)),
             Ready::Sql(ready) => Ok(sql::judge(sql::scripted(ready, scripted)?, first)),
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::delivery::admission::RetryCounts;
 use crate::delivery::answer::{self, Effect, ItemResult, Lack, Verdict};
-use crate::delivery::bundle::Bundle;
+use crate::delivery::bundle::{Bundle, Parts};
 use crate::delivery::lane::RuleNumber;
 use crate::delivery::sink::{Judged, Ready};
 use crate::delivery::{Delivery, Failure, Intent, Outcome, SagaAction};
@@ -135,6 +135,38 @@ impl AttemptsUnderWay {
         }
         let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
         waits.next_wait().max(retry_after.unwrap_or_default())
+    }
+}
+
+/// Of a call that carries several deliveries.
+impl AttemptsUnderWay {
+    pub fn parts(&mut self) -> &mut Parts {
+        match &mut self.bundle {
+            Bundle::Many(parts) => parts,
+            Bundle::One(_) => unreachable!("a call of one delivery has no parts"),
+        }
+    }
+
+    /// Takes the current part apart: its first `at` deliveries are sent next, and the others after them.
+    pub fn split(&mut self, at: usize) {
+        let attempts = std::mem::take(&mut self.attempts);
+        self.parts().split(at, &attempts);
+        self.begin_part(attempts);
+    }
+
+    /// Goes on with the next part; false: there is none.
+    pub fn advance(&mut self) -> bool {
+        let Some(attempts) = self.parts().advance() else { return false };
+        self.begin_part(attempts);
+        true
+    }
+
+    fn begin_part(&mut self, attempts: Attempts) {
+        self.inherited = attempts.total();
+        self.attempts = attempts;
+        self.failed = 0;
+        self.waits = None;
+        self.prepared = None;
     }
 }
 

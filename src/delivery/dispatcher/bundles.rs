@@ -150,10 +150,8 @@ impl Dispatcher {
 
     /// Sends the first `at` deliveries of the call next, and the others after them.
     pub(super) fn split(&mut self, place: Place, at: usize) {
-        let under_way = self.at(place);
-        let attempts = std::mem::take(&mut under_way.attempts);
-        under_way.parts().split(at, &attempts);
-        self.begin_part(place, attempts);
+        self.at(place).split(at);
+        self.queue_again(place);
     }
 
     /// Handles a call for which no attempt was made. To be called after admission knows of it.
@@ -232,35 +230,19 @@ impl Dispatcher {
 
     /// Goes on with the next part, or ends the call.
     fn end_part(&mut self, place: Place) {
-        match self.at(place).parts().advance() {
-            Some(attempts) => self.begin_part(place, attempts),
-            None => {
+        match self.at(place).advance() {
+            true => self.queue_again(place),
+            false => {
                 self.lanes.end(place);
                 self.under_way[place as usize] = None;
             }
         }
     }
 
-    /// Queues the part again: the slot goes to the call that is first in the target queue.
-    fn begin_part(&mut self, place: Place, attempts: Attempts) {
-        let under_way = self.at(place);
-        under_way.inherited = attempts.total();
-        under_way.attempts = attempts;
-        under_way.failed = 0;
-        under_way.waits = None;
-        under_way.prepared = None;
+    /// The slot goes to the call that is first in the target queue.
+    fn queue_again(&mut self, place: Place) {
         self.lanes.rest(place);
         self.lanes.resume(place);
-    }
-}
-
-impl AttemptsUnderWay {
-    /// The parts of a call that carries several deliveries.
-    fn parts(&mut self) -> &mut Parts {
-        match &mut self.bundle {
-            Bundle::Many(parts) => parts,
-            Bundle::One(_) => unreachable!("a call of one delivery has no parts"),
-        }
     }
 }
 

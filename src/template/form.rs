@@ -149,6 +149,11 @@ impl TextOut for Encoded<'_> {
         Ok(())
     }
 
+    fn put_digits(&mut self, digits: &str) -> Result<(), Error> {
+        self.0.extend_from_slice(digits.as_bytes());
+        Ok(())
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }

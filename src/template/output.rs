@@ -22,6 +22,11 @@ pub(super) trait TextOut {
     /// Appends the text. Err: the text can't be written there.
     fn put(&mut self, text: &str) -> Result<(), Error>;
 
+    /// Appends the digits of a number with sign and point, which nothing escapes.
+    fn put_digits(&mut self, digits: &str) -> Result<(), Error> {
+        self.put(digits)
+    }
+
     /// The length of the buffer in bytes, with what stood there before.
     fn len(&self) -> usize;
 }
@@ -52,9 +57,10 @@ impl TextOut for Vec<u8> {
 pub(super) fn write_cell(value: &CellValue, out: &mut impl TextOut) -> Result<(), Error> {
     match value {
         CellValue::Null => Err(Error::Null),
-        CellValue::Text(text) | CellValue::Decimal(text) | CellValue::Json(text) => out.put(text),
-        CellValue::Int(number) => out.put(itoa::Buffer::new().format(*number)),
-        CellValue::Uint(number) => out.put(itoa::Buffer::new().format(*number)),
+        CellValue::Text(text) | CellValue::Json(text) => out.put(text),
+        CellValue::Decimal(digits) => out.put_digits(digits),
+        CellValue::Int(number) => out.put_digits(itoa::Buffer::new().format(*number)),
+        CellValue::Uint(number) => out.put_digits(itoa::Buffer::new().format(*number)),
         CellValue::Bytes(bytes) => out.put(&BASE64.encode(bytes)),
         CellValue::Float(_) | CellValue::Double(_) | CellValue::Labels(_) => {
             let mut json = Vec::new();

@@ -37,6 +37,10 @@ impl<O: TextOut> TextOut for Escaped<'_, O> {
         self.0.put(rest)
     }
 
+    fn put_digits(&mut self, digits: &str) -> Result<(), Error> {
+        self.0.put_digits(digits)
+    }
+
     fn len(&self) -> usize {
         self.0.len()
     }

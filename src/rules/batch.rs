@@ -54,11 +54,11 @@ pub enum ItemVerdict {
     Error(ItemError),
 }
 
-/// Where an element shows an error; absent, null, false or empty means success.
+/// Where an element shows an error; absent, null, false or empty it is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ItemError {
     pub error: String,
-    /// A status that says whether what has an error is sent again; none: it is not.
+    /// A status, which counts as that of a whole answer does; but with an error nothing is a success.
     pub status: Option<String>,
     /// Errors after which it is sent again.
     pub retry: Vec<String>,

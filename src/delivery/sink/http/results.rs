@@ -101,27 +101,34 @@ fn judge(classify: impl Fn(&Answer) -> Verdict, status: u16, item: &Value) -> It
     }
 }
 
-/// By whether the item has an error. `status` is that of the answer. An error is what the item lacks, in words.
+/// By whether the item has an error, and by its own status, where the rule says where that stands. `status` is that of the answer. An error is
+/// what the item lacks, in words.
 fn judge_error(
     classify: impl Fn(&Answer) -> Verdict,
     by: &ItemError,
     status: u16,
     item: &Value,
 ) -> Result<ItemResult, String> {
-    let own = by.status.as_ref().map(|pointer| item_status(item, pointer).ok_or(pointer));
     let error = match find(item, &by.error) {
-        Found::Value(error) if is_error(error) => error,
-        Found::Value(_) | Found::Absent => {
-            let status = own.and_then(Result::ok).unwrap_or(status);
-            return Ok(ItemResult { verdict: Verdict::Done { status }, answer: plain(status) });
-        }
+        Found::Value(error) if is_error(error) => Some(error),
+        Found::Value(_) | Found::Absent => None,
         Found::Impossible => return Err(format!("no place for an error at `{}`", by.error)),
     };
-    let own = own.transpose().map_err(|pointer| format!("an error and no status at `{pointer}`"))?;
-    let is_named = scalar_text(error).is_some_and(|error| by.retry.contains(&error));
-    let is_retried = is_named || own.is_some_and(|own| classify(&plain(own)) == Verdict::Retry);
-    let verdict = if is_retried { Verdict::Retry } else { Verdict::GiveUp };
-    Ok(ItemResult { verdict, answer: shown(own.unwrap_or(status), item) })
+    let own = match &by.status {
+        Some(pointer) => Some(item_status(item, pointer).ok_or_else(|| format!("no status at `{pointer}`"))?),
+        None => None,
+    };
+    let by_status = own.map(|own| classify(&plain(own)));
+    let verdict = match (error, by_status) {
+        (None, None) => Verdict::Done { status },
+        (None, Some(by_status)) => by_status,
+        (Some(error), _) if scalar_text(error).is_some_and(|error| by.retry.contains(&error)) => Verdict::Retry,
+        (Some(_), Some(Verdict::Retry)) => Verdict::Retry,
+        (Some(_), _) => Verdict::GiveUp,
+    };
+    let own = own.unwrap_or(status);
+    let answer = if matches!(verdict, Verdict::Done { .. }) { plain(own) } else { shown(own, item) };
+    Ok(ItemResult { verdict, answer })
 }
 
 /// A status may be written as a number or as text.
@@ -275,17 +282,18 @@ mod tests {
         let bulk = r#"{"results": [
             {"index": {"status": 201}}, {"delete": {"status": 404, "result": "not_found"}},
             {"index": {"status": 429, "error": {"type": "queue_full"}}}, {"index": {"status": 400, "error": {"type": "mapping"}}},
-            {"index": {"status": 200, "error": {"type": "odd"}}}, {"index": {}}]}"#;
+            {"index": {"status": 200, "error": {"type": "odd"}}}, {"index": {"status": 429}}]}"#;
         let read = read_all(of_error("/*/error", Some("/*/status"), &[]), bulk, 6).expect("understood");
         let verdicts: Vec<Verdict> = read.iter().map(|item| item.verdict).collect();
         let done = |status| Verdict::Done { status };
         let (again, no) = (Verdict::Retry, Verdict::GiveUp);
-        assert_eq!(verdicts, [done(201), done(404), again, no, no, done(207)]);
+        assert_eq!(verdicts, [done(201), no, again, no, no, again], "404 is a success where the rule says so");
         let Answer::Status { status: 429, excerpt } = &read[2].answer else { panic!("{:?}", read[2]) };
         assert!(excerpt.contains("queue_full"), "{excerpt}");
-        let lacking = r#"{"results": [{"index": {"error": {"type": "x"}}}]}"#;
-        let said = read_all(of_error("/*/error", Some("/*/status"), &[]), lacking, 1).expect_err("not understood");
-        assert_eq!(said, "result 1 of the answer has an error and no status at `/*/status`");
+        for lacking in [r#"{"results": [{"index": {"error": {"type": "x"}}}]}"#, r#"{"results": [{"index": {}}]}"#] {
+            let said = read_all(of_error("/*/error", Some("/*/status"), &[]), lacking, 1).expect_err("not understood");
+            assert_eq!(said, "result 1 of the answer has no status at `/*/status`");
+        }
 
         let entries = r#"{"results": [{"id": 1}, {"code": "Throttled"}, {"code": "Denied"}, {"code": 17}, {"code": ["Throttled"]}]}"#;
         let read = read_all(of_error("/code", None, &["Throttled", "17"]), entries, 5).expect("understood");

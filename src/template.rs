@@ -31,6 +31,7 @@ mod operand;
 mod operators;
 mod output;
 mod percent;
+mod program;
 mod range;
 mod reads;
 mod relation;

@@ -3,21 +3,17 @@
 //! In: a string of a rule file. Out: text, or, where the string is one expression, a JSON value that keeps its type.
 //! A string that only names columns never enters the engine: cells are written directly.
 
-use std::fmt;
-use std::sync::{Arc, LazyLock};
-
-use minijinja::Environment;
 use minijinja::machinery::ast::{Expr, Stmt};
 use minijinja::machinery::parse;
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
 
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
-use super::expression::{ENGINE, Expression, flaw_of, named, resolve};
+use super::expression::{ENGINE, Expression};
 use super::null_reads::{self, NullRead};
-use super::output::{Bounded, TextOut, within_limit, write_cell, write_json, write_text};
-use super::rewrite::{self, MemberPath, Purpose, Rewritten};
-use super::scope::{Env, Root, RowSide, Scope, cell};
+use super::output::{TextOut, within_limit, write_cell, write_json, write_text};
+use super::program::{Program, TEMPLATE, XML_ENGINE};
+use super::rewrite::{self, Purpose, Rewritten};
+use super::scope::{RowSide, Scope, cell};
 use super::syntax::plain_column;
 use super::xml::{self, Markup};
 use super::{EnvLookup, limits, tokens};
@@ -212,7 +208,7 @@ impl TextTemplate {
     pub fn uses_env(&self) -> bool {
         self.pieces.iter().any(|piece| match piece {
             TextPiece::Expression(expression) => expression.uses_env(),
-            TextPiece::Program(program) => !program.env.is_empty(),
+            TextPiece::Program(program) => program.uses_env(),
             TextPiece::Literal(_) | TextPiece::Column(..) => false,
         })
     }
@@ -301,68 +297,6 @@ impl TextPiece {
                 xml::write(&expression.evaluate(scope)?, out).map_err(|error| expression.naming(error, scope))
             }
         }
-    }
-}
-
-/// As [`ENGINE`], for programs whose text is XML.
-static XML_ENGINE: LazyLock<Environment<'static>> = LazyLock::new(|| {
-    let mut engine = ENGINE.clone();
-    engine.set_formatter(|out, _, value| {
-        let mut rendered = String::new();
-        xml::write(value, &mut rendered).map_err(Error::into_engine)?;
-        out.write_str(&rendered).map_err(minijinja::Error::from)
-    });
-    engine
-});
-
-/// The name under which a `Program` holds its template; it shows nowhere.
-const TEMPLATE: &str = "template";
-
-/// A template with statements, in an environment of its own because the engine keeps templates there.
-pub(super) struct Program {
-    engine: Environment<'static>,
-    source: Box<str>,
-    env: Arc<Env>,
-    paths: Box<[MemberPath]>,
-}
-
-impl Program {
-    fn new(
-        mut rewritten: Rewritten,
-        source: &str,
-        engine: &Environment<'static>,
-        env: EnvLookup,
-        flaws: &mut Vec<Flaw>,
-    ) -> Option<Program> {
-        let resolved = resolve(&rewritten, env, flaws);
-        flaws.extend(rewritten.flaws);
-        let env = resolved.filter(|_| flaws.is_empty())?;
-        let paths = std::mem::take(&mut rewritten.paths).into();
-        let mut engine = engine.clone();
-        match engine.add_template_owned(TEMPLATE, rewritten.text) {
-            Ok(()) => Some(Program { engine, source: source.into(), env, paths }),
-            Err(error) => {
-                flaws.push(flaw_of(&error, source));
-                None
-            }
-        }
-    }
-
-    fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
-        let root = Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) });
-        let mut bounded = Bounded(Vec::new());
-        self.engine
-            .get_template(TEMPLATE)
-            .and_then(|template| template.render_captured_to(root.clone(), &mut bounded).map(drop))
-            .map_err(|error| named(Error::from_engine(&error, &self.source), &self.paths, &root))?;
-        // The engine writes whole strings.
-        out.put(&String::from_utf8_lossy(&bounded.0))
-    }
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Program").field(&self.source).finish()
     }
 }
 

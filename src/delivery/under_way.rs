@@ -98,7 +98,8 @@ impl AttemptsUnderWay {
             RetryCounts::Not { .. } => 0,
         };
         let is_last = counts == RetryCounts::Fully && !self.bundle.action().retry.retries.allow_another(self.failed);
-        is_last.then(|| Outcome::Dead(exhausted(self.attempts.total() + 1 - self.inherited, answer)))
+        let attempts = failed_before(&self.bundle) + self.attempts.total() + 1 - self.inherited;
+        is_last.then(|| Outcome::Dead(exhausted(attempts, answer)))
     }
 
     /// The result of a saga's action, where it was tried.
@@ -133,7 +134,8 @@ impl AttemptsUnderWay {
         if let RetryCounts::Not { wait } = counts {
             return wait;
         }
-        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits());
+        let failed = u32::try_from(self.failed).unwrap_or(u32::MAX);
+        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits_after(failed.saturating_sub(1)));
         waits.next_wait().max(retry_after.unwrap_or_default())
     }
 }

@@ -29,6 +29,7 @@ use super::spec::{FileSpec, RuleSpec, TablesSpec, TargetSpec};
 use super::target::Target;
 use super::vars;
 use super::yaml::{Node, NodeKind};
+use crate::change::Op;
 use crate::template::{ColumnUse, Condition, EnvLookup, Flaw, TextTemplate};
 
 /// A rule and where it begins.
@@ -89,6 +90,8 @@ struct Compiler<'a> {
     columns: Vec<ColumnUse>,
     /// Where it can do nothing with a NULL.
     nulls: Vec<NullPlace>,
+    /// The ops of the changes that the action at hand is for.
+    ops: Vec<Op>,
     /// Of its saga; none where it has none.
     steps: Vec<KnownStep>,
     part: TemplatePart,
@@ -102,6 +105,7 @@ impl<'a> Compiler<'a> {
             outside: Outside::new(variables, if_no_secret),
             columns: Vec::new(),
             nulls: Vec::new(),
+            ops: Vec::new(),
             steps: Vec::new(),
             part: TemplatePart::Decision,
             first_sql: None,
@@ -120,6 +124,7 @@ impl Compiler<'_> {
     fn rule(&mut self, spec: RuleSpec, tables: &TablesSpec) -> Option<Placed> {
         self.columns.clear();
         self.nulls.clear();
+        self.ops.clone_from(&spec.on);
         self.outside.take_opened();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
         if let OrderBy::Columns(names) = &spec.order_by {

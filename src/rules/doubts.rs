@@ -14,6 +14,7 @@ use super::settings::OnDeadLetter;
 use crate::change::Op;
 use crate::column::ColumnKind;
 use crate::schema::{NamedTables, TypedColumn, TypedTable};
+use crate::template::Condition;
 
 /// Names that a message shows.
 const NAMES_MAX: usize = 3;
@@ -45,6 +46,7 @@ impl RuleSet {
             doubts.extend(rule.coarse_order(&found));
             doubts.extend(rule.nulls_in_order(&found));
             doubts.extend(rule.nulls_in_requests(&found));
+            doubts.extend(rule.old_rows_of_inserts(&found));
         }
         doubts.sort_by(|a: &Doubt, b| (&a.said.path, a.said.place).cmp(&(&b.said.path, b.said.place)));
         doubts.dedup();
@@ -117,7 +119,8 @@ impl Rule {
     fn nulls_in_order(&self, found: &[&TypedTable]) -> Vec<Doubt> {
         let OrderBy::Columns(columns) = &self.order_by else { return Vec::new() };
         let of_column = |(name, at): (&String, &FilePlace)| {
-            let tables = names_of(found, |found| !has_whole_key(columns, found) && self.may_meet_null(name, found))?;
+            let tables =
+                names_of(found, |found| !has_whole_key(columns, found) && self.may_meet_null(name, &self.on, found))?;
             let message = format!(
                 "`order_by`: column `{name}` of {tables} may be NULL: all rows where it is have one key and wait for one another"
             );
@@ -131,18 +134,20 @@ impl Rule {
 
     /// Places that can't hold NULL with a column that may be NULL: one doubt for each column, at the first of them.
     fn nulls_in_requests(&self, found: &[&TypedTable]) -> Vec<Doubt> {
-        let mut places: Vec<&NullPlace> = self.nulls.iter().collect();
+        let mut places: Vec<&NullPlace> = self.nulls.iter().filter(|place| !place.takes_null).collect();
         places.sort_by_key(|place| place.at);
         let mut doubts = Vec::new();
         let mut seen: Vec<(bool, &str)> = Vec::new();
         for first in &places {
-            let NullPlace { column, is_old, at, holder, follows, .. } = first;
+            let NullPlace { column, is_old, at, holder, ops, follows, .. } = first;
             if seen.contains(&(*is_old, column)) {
                 continue;
             }
+            let meets = |ops: &[Op]| names_of(found, |found| self.may_meet_null(column, ops, found));
+            let Some(tables) = meets(ops) else { continue };
             seen.push((*is_old, column));
-            let Some(tables) = names_of(found, |found| self.may_meet_null(column, found)) else { continue };
-            let others = places.iter().filter(|place| (place.is_old, &place.column) == (*is_old, column)).count() - 1;
+            let is_same = |place: &&&NullPlace| (place.is_old, &place.column) == (*is_old, column);
+            let others = places.iter().filter(is_same).filter(|place| meets(&place.ops).is_some()).count() - 1;
             let elsewhere = match others {
                 0 => String::new(),
                 1 => " (and 1 more place)".to_string(),
@@ -157,15 +162,35 @@ impl Rule {
         doubts
     }
 
+    /// Places that read a column of the old row, in requests that are made for inserts, too: one doubt for the first.
+    fn old_rows_of_inserts(&self, found: &[&TypedTable]) -> Option<Doubt> {
+        let is_insert = |place: &&NullPlace| place.is_old && place.ops.contains(&Op::Insert);
+        let first = self.nulls.iter().filter(is_insert).min_by_key(|place| place.at)?;
+        let of_no_insert = |when: &Condition, columns: &[TypedColumn]| when.never(&[Op::Insert], columns).is_some();
+        if let Some(when) = &self.when
+            && (of_no_insert(when, &[])
+                || !found.is_empty() && found.iter().all(|found| of_no_insert(when, &found.columns)))
+        {
+            return None;
+        }
+        let NullPlace { column, at, holder, follows, .. } = first;
+        let message = format!("{holder} reads `old.{column}`, and an insert has no old row: {follows}");
+        let fix = match &first.ops[..] {
+            [Op::Insert] => "read `row`, which is the new row".to_string(),
+            _ => format!("write `{{{{ old.{column} if op != 'insert' else none }}}}`, or leave `insert` out of `on`"),
+        };
+        Some(self.doubt(*at, message, fix))
+    }
+
     fn doubt(&self, place: FilePlace, message: String, fix: impl Into<String>) -> Doubt {
         Doubt { rule: self.name.clone(), said: located(&self.path, place, message), fix: fix.into() }
     }
 
-    /// Whether the rule may match a row in which this column is NULL.
-    fn may_meet_null(&self, name: &str, found: &TypedTable) -> bool {
+    /// Whether the rule may match a change with one of these ops in whose row this column is NULL.
+    fn may_meet_null(&self, name: &str, ops: &[Op], found: &TypedTable) -> bool {
         let column = found.columns.iter().find(|column| column.is_nullable && *column.name == *name);
         let may_match =
-            |column: &TypedColumn| self.when.as_ref().is_none_or(|when| when.allows_null(column, &found.columns));
+            |column: &TypedColumn| self.when.as_ref().is_none_or(|when| when.allows_null(ops, column, &found.columns));
         column.is_some_and(may_match)
     }
 }

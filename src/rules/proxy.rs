@@ -49,11 +49,15 @@ impl ProxyServer {
         // Both can be set to nothing in every URL with a host.
         let _ = url.set_password(None);
         let _ = url.set_username("");
-        let credentials = login.as_ref().map_or_else(Vec::new, |(user, password): &(Secret, Secret)| {
+        Ok(ProxyServer::new(url, login))
+    }
+
+    fn new(url: Url, login: Option<(Secret, Secret)>) -> ProxyServer {
+        let credentials = login.as_ref().map_or_else(Vec::new, |(user, password)| {
             let both = format!("{}:{}", user.reveal(), password.reveal());
             vec![password.clone(), Secret::new(&STANDARD.encode(both))]
         });
-        Ok(ProxyServer { url, login, credentials })
+        ProxyServer { url, login, credentials }
     }
 
     /// The same with another password.
@@ -62,7 +66,7 @@ impl ProxyServer {
     /// What is missing: the user that the password is for.
     pub fn with_password(self, password: Secret) -> Result<ProxyServer, &'static str> {
         match self.login {
-            Some((user, _)) if !user.reveal().is_empty() => Ok(ProxyServer { login: Some((user, password)), ..self }),
+            Some((user, _)) if !user.reveal().is_empty() => Ok(ProxyServer::new(self.url, Some((user, password)))),
             _ => Err("the password is for a user, who is named in the proxy's URL: `http://user@host:port`"),
         }
     }
@@ -126,6 +130,8 @@ mod tests {
         let other =
             ProxyServer::parse("http://me:other@proxy").unwrap().with_password(Secret::new("s3/cret@")).unwrap();
         assert_eq!(other.login().map(|(user, password)| (user.reveal(), password.reveal())), Some(("me", "s3/cret@")));
+        let credentials: Vec<&str> = other.credentials().iter().map(Secret::reveal).collect();
+        assert_eq!(credentials, ["s3/cret@", "bWU6czMvY3JldEA="]);
         assert!(plain.with_password(Secret::new("s3cret")).unwrap_err().contains("`http://user@host:port`"));
         for (text, expected) in [
             ("proxy:3128", "is written `http://host:port`"),

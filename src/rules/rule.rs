@@ -56,7 +56,7 @@ pub struct Rule {
     pub nulls: Vec<NullPlace>,
 }
 
-/// A column in a place of a rule that can't hold NULL.
+/// A column in a place of a rule that can't hold NULL, or a column of the old row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NullPlace {
     pub column: String,
@@ -69,6 +69,10 @@ pub struct NullPlace {
     pub is_value: bool,
     /// What may stand there.
     pub instead: Instead,
+    /// It can hold a NULL; of an old row that is not there, nothing can be read all the same.
+    pub takes_null: bool,
+    /// Of the changes for which it is written.
+    pub ops: Vec<Op>,
     /// What becomes of a row with a NULL.
     pub follows: &'static str,
 }
@@ -113,7 +117,8 @@ impl Rule {
             && self.order_by == earlier.order_by
             && self.batch == earlier.batch
             && self.coalesce == earlier.coalesce
-            && self.by_op == earlier.by_op
+            && self.by_op.len() == earlier.by_op.len()
+            && earlier.by_op.iter().all(|op| self.acts_on(*op))
             && self.settings.on_dead_letter == earlier.settings.on_dead_letter
     }
 
@@ -140,7 +145,7 @@ impl Rule {
         self.changed.iter().any(|name| name == column) || self.when.as_ref().is_some_and(|when| when.reads(column))
     }
 
-    /// The action with which a delivery begins. Where a step has an undo or a query, these stand before it in `actions`.
+    /// The action with which a delivery begins, or one that shares its target and its retries. Where a step has an undo or a query, these stand before it in `actions`.
     pub fn first_action(&self) -> &Action {
         let number = self.saga.as_ref().map_or(0, |saga| saga.steps[0].action);
         &self.actions[number]

@@ -145,9 +145,9 @@ impl Condition {
         never::never(&self.logic, ops, columns)
     }
 
-    /// Whether it may be true of a change in which this column of the row, or of the old row, is NULL.
-    pub fn allows_null(&self, column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+    /// Whether it may be true of a change with one of these ops in which this column of the row, or of the old row, is NULL.
+    pub fn allows_null(&self, ops: &[Op], column: &TypedColumn, columns: &[TypedColumn]) -> bool {
         // What an expression makes of NULL is known on the row only.
-        (!self.reads(&column.name) || self.is_plain()) && null_changes::allows_null(&self.logic, column, columns)
+        (!self.reads(&column.name) || self.is_plain()) && null_changes::allows_null(&self.logic, ops, column, columns)
     }
 }

@@ -130,6 +130,11 @@ fn listed(claims: &[&Claim]) -> String {
     }
 }
 
+/// Whether the leaf alone may give this answer for a change with this op.
+pub(super) fn may_answer(leaf: &Leaf, wanted: bool, op: Op, columns: &[TypedColumn]) -> bool {
+    leaf.test.as_ref().is_none_or(|test| refuted_alone(test, wanted, op, columns).is_none())
+}
+
 /// Why the test alone can't give the answer for a change with this op.
 fn refuted_alone(test: &Test, wanted: bool, op: Op, columns: &[TypedColumn]) -> Option<String> {
     let change = if matches!(op, Op::Insert | Op::Update) {

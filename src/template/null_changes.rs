@@ -6,8 +6,10 @@
 use super::compiled::{Term, Test};
 use super::error::Flaw;
 use super::logic::{Leaf, Logic, and};
+use super::never::may_answer;
 use super::relation::Relation;
 use super::scope::RowSide;
+use crate::change::Op;
 use crate::schema::TypedColumn;
 
 /// Comparisons whose answers are tried in all combinations; with more of them, each is said to matter.
@@ -17,7 +19,7 @@ pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Fl
     let mut flaws: Vec<Flaw> = Vec::new();
     for column in columns.iter().filter(|column| column.is_nullable) {
         for side in [RowSide::Row, RowSide::Old] {
-            let about = About { column: &column.name, side, columns };
+            let about = About { column: &column.name, side, op: None, columns };
             if !about.is_changed(logic) {
                 continue;
             }
@@ -40,11 +42,11 @@ pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Fl
     flaws
 }
 
-/// Whether the condition may be true where this column is NULL in the row, and in the old row if there is one. What the other
-/// comparisons say is not known: each may be true, false or unknown.
-pub(super) fn allows_null(logic: &Logic, column: &TypedColumn, columns: &[TypedColumn]) -> bool {
-    let about = |side| About { column: &column.name, side, columns };
-    [RowSide::Row, RowSide::Old].iter().all(|side| about(*side).possible(logic).is_true)
+/// Whether the condition may be true of a change with one of these ops where this column is NULL in the row, and in the old row if there is
+/// one. What the other comparisons say is not known: each may be true, false or unknown.
+pub(super) fn allows_null(logic: &Logic, ops: &[Op], column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+    let about = |side, op| About { column: &column.name, side, op: Some(op), columns };
+    ops.iter().any(|op| [RowSide::Row, RowSide::Old].iter().all(|side| about(*side, *op).possible(logic).is_true))
 }
 
 /// The answers that are possible.
@@ -74,6 +76,8 @@ enum Nulls {
 struct About<'a> {
     column: &'a str,
     side: RowSide,
+    /// Of the change, where only one is meant.
+    op: Option<Op>,
     columns: &'a [TypedColumn],
 }
 
@@ -119,7 +123,10 @@ impl About<'_> {
                 }
             }
             Logic::Leaf(leaf) => match self.when_null(leaf) {
-                None => Possible { is_true: true, is_false: true },
+                None => {
+                    let may_be = |wanted| self.op.is_none_or(|op| may_answer(leaf, wanted, op, self.columns));
+                    Possible { is_true: may_be(true), is_false: may_be(false) }
+                }
                 Some(WhenNull::Unknown(_) | WhenNull::UnknownOfTwo) => Possible { is_true: false, is_false: false },
                 Some(WhenNull::Always(truth)) => Possible { is_true: truth, is_false: !truth },
             },

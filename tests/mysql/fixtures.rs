@@ -48,10 +48,10 @@ async fn a_table_that_is_not_there_is_named_and_the_others_are_saved() {
     columns:
       a: int
       b: binary(16) not null
-      c: bit(3)
+      c: bit(3) default b'1'
       d: datetime(3) default current_timestamp
       e f: varchar(20) not null default 'it''s'
-      g: char(36)
+      g: char(36) default (uuid())
       h: decimal(9,2) unsigned default '1.50'
       i: enum('x','y, z')
     primary_key: [b, e f]

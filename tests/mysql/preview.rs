@@ -128,7 +128,7 @@ async fn a_match_shows_the_request_with_its_secrets_masked() {
 async fn a_request_may_be_shown_as_a_command() {
     let changes = "INSERT INTO orders VALUES (7, 'new', 100, 'it''s')";
     let text = previewed(&["order-note", "--curl"], changes).await.join("\n");
-    assert!(text.contains("    curl -X PUT 'http://127.0.0.1:1/notes/***' \\\n      -H "), "{text}");
+    assert!(text.contains("\ncurl -X PUT 'http://127.0.0.1:1/notes/***' \\\n  -H "), "{text}");
     assert!(text.contains("--data-raw '7'"), "{text}");
 }
 

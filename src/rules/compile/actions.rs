@@ -91,6 +91,9 @@ impl Compiler<'_> {
 
     fn step(&mut self, spec: &ActionListSpec, n: usize, rule: &str, actions: &mut Vec<Action>) -> Option<SagaStep> {
         let step = &spec.steps[n];
+        if let Some(op) = spec.by_op.get(n) {
+            self.ops = vec![*op];
+        }
         let action = self.action(TemplatePart::Step(n), &step.action, rule);
         let undo = self.ending(TemplatePart::Undo(n), step.undo.as_ref(), rule, actions);
         let verify = match &step.verify {

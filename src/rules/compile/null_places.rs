@@ -48,7 +48,12 @@ impl Compiler<'_> {
         match holder.form {
             HeldForm::Json => {
                 let reads: Vec<NullRead> = template.null_reads_of_json().cloned().collect();
+                let is_null_taken = |read: &&NullRead| read.is_old && !reads.contains(read);
+                let of_old: Vec<NullRead> = template.null_reads().iter().filter(is_null_taken).cloned().collect();
                 self.nulls_of(node, &reads, holder.name, instead);
+                let begin = self.nulls.len();
+                self.nulls_of(node, &of_old, holder.name, instead);
+                self.nulls[begin..].iter_mut().for_each(|place| place.takes_null = true);
             }
             HeldForm::Text => self.nulls_of(node, template.null_reads(), holder.name, instead),
             HeldForm::Other => {}
@@ -71,6 +76,8 @@ impl Compiler<'_> {
             holder: holder.to_string(),
             is_value: read.is_value,
             instead,
+            takes_null: false,
+            ops: self.ops.clone(),
             follows,
         }));
     }

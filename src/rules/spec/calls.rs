@@ -10,7 +10,7 @@ use super::call::CallSpec;
 use crate::change::Op;
 
 /// The key of a rule.
-pub(super) const CALLS: &str = "calls";
+pub(in crate::rules) const CALLS: &str = "calls";
 
 /// The ops that have a row.
 const OPS: [&str; 3] = ["insert", "update", "delete"];
@@ -44,7 +44,9 @@ impl<'n> NodeReader<'_> {
     /// A call that may be repeated.
     fn repeated_call(&mut self, node: &'n Node) -> Option<CallSpec<'n>> {
         let call = self.call(node)?;
-        for (_, other) in below(node).iter().filter(|(key, _)| ["idempotent", "verify"].contains(&key.text.as_str())) {
+        for (_, other) in
+            members_of(node).iter().filter(|(key, _)| ["idempotent", "verify"].contains(&key.text.as_str()))
+        {
             let message = "a call of `calls` is repeated until it is known to be done; `idempotent` and `verify` belong to a \
                            rule with `call` or `steps`";
             self.problem(other.at, message);
@@ -54,7 +56,7 @@ impl<'n> NodeReader<'_> {
 }
 
 /// The members of a map.
-fn below(node: &Node) -> Members<'_> {
+fn members_of(node: &Node) -> Members<'_> {
     match &node.kind {
         NodeKind::Map(members) => members,
         _ => &[],

@@ -319,3 +319,37 @@ fn what_becomes_of_a_row_with_a_null_depends_on_the_call() {
         doubted(&text, &[orders()], parts);
     }
 }
+
+#[test]
+fn a_column_of_the_old_row_is_doubted_where_an_insert_may_come_to_it() {
+    let calls = |when: &str, insert: &str, update: &str| {
+        format!(
+            "table: shop.orders\nrules:\n  - name: r\n    when: {when}\n    calls:\n      \
+             insert: {{url: http://a.test/, body: {{a: \"{insert}\"}}}}\n      update: {{url: http://a.test/, body: {{a: \"{update}\"}}}}\n"
+        )
+    };
+    let one = |keys: &str, value: &str| rule_calling(keys, &format!("body: {{a: \"{value}\"}}"));
+    let (row, old) = ("{{ row.status }}", "{{ old.status }}");
+    let inserts = "`body` reads `old.status`, and an insert has no old row: such a row becomes a dead letter";
+    for (text, parts) in [
+        (calls("true", old, row), &["f.yaml:6:", inserts, "fix: read `row`, which is the new row"][..]),
+        (calls("true", row, old), &[]),
+        (one("on: insert", old), &[inserts]),
+        (
+            one("changed: status", old),
+            &[inserts, "`{{ old.status if op != 'insert' else none }}`, or leave `insert` out"],
+        ),
+        (one("changed: status", "from {{ old.status }}"), &[inserts]),
+        (one("on: update", old), &[]),
+        (one("when: op != 'insert'", old), &[]),
+        (one("when: old is not none", old), &[]),
+        (one("when: row.status == 5 and old.status == 4", old), &[]),
+        (one("changed: status", "{{ old.status if op == 'update' else none }}"), &[]),
+        // A NULL is of no consequence to a call that does not read it.
+        (calls("op == 'update' or row.note is not none", "x {{ row.note }}", row), &[]),
+        (calls("op == 'insert' or row.note is not none", "x {{ row.note }}", row), &["`note`"]),
+        (calls("op == 'insert' or row.note is not none", row, "x {{ row.note }}"), &[]),
+    ] {
+        doubted(&text, &[orders()], parts);
+    }
+}

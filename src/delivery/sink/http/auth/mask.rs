@@ -4,6 +4,8 @@
 //! secret is found as it is, and as JSON and URLs may spell it: `\/`, `\u00f6`, `%2b`. Not found is what is spelled in
 //! two ways at once, as a URL within JSON within a text.
 
+use std::cmp::Reverse;
+
 use super::super::client::Received;
 use crate::failure::Answer;
 
@@ -18,11 +20,12 @@ where
     if excerpt.is_empty() && body.bytes.is_empty() && headers.is_empty() {
         return received;
     }
-    for secret in secrets() {
+    let secrets = secrets();
+    let mut secrets: Vec<_> = secrets.filter(|secret| !secret.as_ref().is_empty()).collect();
+    // One that is a part of another would leave the rest of it standing.
+    secrets.sort_by_key(|secret| Reverse(secret.as_ref().len()));
+    for secret in &secrets {
         let secret = secret.as_ref();
-        if secret.is_empty() {
-            continue;
-        }
         if let Some(masked) = without(excerpt, secret) {
             *excerpt = masked;
         }
@@ -37,9 +40,8 @@ fn mask_kept(body: &mut Vec<u8>, headers: &mut [(Box<str>, Box<str>)], secret: &
     if secret.len() < SECRET_BYTES_MIN {
         return;
     }
-    if let Ok(text) = std::str::from_utf8(body)
-        && let Some(masked) = without(text, secret)
-    {
+    // What is no UTF-8, or cut within a character, becomes U+FFFD, as in all that is made of an answer.
+    if let Some(masked) = without(&String::from_utf8_lossy(body), secret) {
         *body = masked.into_bytes();
     }
     for (_, value) in headers {

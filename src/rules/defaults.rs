@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::{Members, NodeReader, member};
 use super::settings::{CALL_KEYS, CallSettings, RULE_KEYS, RuleSettings};
-use super::spec::CALLS;
 use super::vars::KEYS_OF_CONTENT;
 use super::yaml::{Key, Node, NodeKind};
 
@@ -21,6 +20,7 @@ const OF_RULE: [&str; 7] = ["retry", "retry_on", "on_dead_letter", "in_flight", 
 /// Keys of its calls.
 const OF_CALL: [&str; 4] = ["timeout", "egress", "compress", SUCCESS];
 const CALL: &str = "call";
+const CALLS: &str = "calls";
 const SUCCESS: &str = "success";
 
 /// The defaults of a directory.

@@ -17,7 +17,6 @@ pub(super) use actions::{ActionListSpec, ActionSpec, Retrying, StepSpec, WorkSpe
 pub(super) use batch::GatheringSpec;
 pub(super) use body::BodySpec;
 pub(super) use call::{CallSpec, HeaderSpec, header_problem};
-pub(super) use calls::CALLS;
 pub(super) use multipart::{PartContentSpec, PartSpec};
 pub(super) use retry::RetryByAnswerSpec;
 pub(super) use sql::SqlSpec;

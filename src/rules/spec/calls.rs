@@ -10,7 +10,7 @@ use super::call::CallSpec;
 use crate::change::Op;
 
 /// The key of a rule.
-pub(in crate::rules) const CALLS: &str = "calls";
+pub(super) const CALLS: &str = "calls";
 
 /// The ops that have a row.
 const OPS: [&str; 3] = ["insert", "update", "delete"];

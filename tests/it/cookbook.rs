@@ -88,3 +88,18 @@ fn every_job_of_the_cookbook_has_a_page_that_names_what_it_needs() {
         }
     }
 }
+
+#[test]
+fn the_cookbook_names_the_version_of_each_library_that_judges_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (index, script) = (read(&cookbook().join("README.md")), read(&root.join("tests/support/get-vendors.sh")));
+    let is_version = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
+    let words = script.split(|c: char| c.is_whitespace() || c == '=');
+    let packages = words.filter_map(|word| word.rsplit_once('@').filter(|(_, version)| is_version(version)));
+    let mut count = 0;
+    for (name, version) in packages {
+        count += 1;
+        assert!(index.contains(&format!("`{name}` {version}")), "the cookbook's README.md lacks `{name}` {version}");
+    }
+    assert!(count >= 15, "only {count} libraries");
+}

@@ -42,4 +42,5 @@ mod support_mysql;
 mod tail;
 mod truncate;
 mod upgrade;
+mod vendors;
 mod write_back;

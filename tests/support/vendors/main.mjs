@@ -2,7 +2,7 @@
 //
 // In: FOLDER is what get-vendors.sh prints; HOME/cert.pem and HOME/key.pem are for all hosts of the cookbook's rules. $NODE_EXTRA_CA_CERTS
 // names the authority, because some clients want HTTPS.
-// Out, by lines of JSON: {port, statements}; {arrived: true} when all expected requests have arrived, or false after a minute; after the
+// Out, by lines of JSON: {port, statements}; {arrived: true} when all expected requests have arrived, or false after two minutes; after the
 // end of the standard input, for each job {job, error}. A file beside this one is a job, see `jobs`.
 import { createServer } from 'node:https';
 import { readFileSync } from 'node:fs';
@@ -72,6 +72,6 @@ async function judge() {
 server.listen(0, '127.0.0.1', () => {
   const statements = [...ordered, ...Object.values(jobs).flatMap((job) => job.statements)];
   print({ port: server.address().port, statements });
-  setTimeout(() => report(false), 60_000);
+  setTimeout(() => report(false), 120_000);
 });
 process.stdin.resume().on('end', judge);

@@ -190,7 +190,7 @@ async fn the_cookbook_sends_what_the_vendors_own_clients_send() {
     let first = apis.line().expect("the APIs start");
     port.set(first["port"].as_u64().expect("a port") as u16).expect("set once");
     let url = server.root_url();
-    let mut program = home.start(&["run", "--mysql", &url, "--write-url", &url]);
+    let mut program = home.start(&["run", "--mysql", &url, "--write-url", &url, "--admin", "off"]);
     program.wait_for_line("reading after", DEADLINE);
 
     let mut conn = server.conn().await;

@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { createServer } from 'node:https';
 import { buffer } from 'node:stream/consumers';
 
-/// record(call, answer): the requests that `call(url, port)` makes, which get `answer`.
+/// record(call, answer): the requests that `call(url, port)` makes, which get `answer`, or one after the other those of a list.
 export function recorder(keys) {
   return async (call, answer) => {
     const requests = [];
     const server = createServer(keys, async (message, response) => {
       const { method, url, headers } = message;
       requests.push({ method, url, headers, host: headers.host, body: await buffer(message) });
-      const { status = 200, headers: named, json, text } = answer;
+      const { status = 200, headers: named, json, text } = [answer].flat()[requests.length - 1] ?? answer;
       response.writeHead(status, { 'Content-Type': 'application/json', ...named });
       response.end(json === undefined ? text : JSON.stringify(json));
     });

@@ -68,8 +68,8 @@ pub(super) struct AttemptEnd<'a> {
 impl AttemptEnd<'_> {
     /// How the attempt at this place ended, of which `judged` is known.
     pub fn of<'a>(place: Place, answer: &'a Answer, judged: &Judged) -> AttemptEnd<'a> {
-        let Judged { health, retry_after, server_limit, .. } = *judged;
-        AttemptEnd { place, answer, health, retry_after, server_limit }
+        let Judged { health, server_limit, .. } = *judged;
+        AttemptEnd { place, answer, health, retry_after: judged.asked_wait(), server_limit }
     }
 }
 

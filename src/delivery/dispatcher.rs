@@ -384,7 +384,7 @@ impl Dispatcher {
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
         self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
         let is_split = under_way.bundle.is_split_by(judged.verdict, &attempt.answer);
-        let retry_after = judged.retry_after;
+        let retry_after = judged.asked_wait();
         let results = judged.results.take();
         let outcome = under_way.conclude(attempt, judged, counts);
         match (outcome, results) {

@@ -89,7 +89,7 @@ impl Rehearsal {
 
     fn after(&mut self, answer: Answer, mut judged: Judged) -> AfterAnswer {
         let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, false);
-        let (retry_after, results) = (judged.retry_after, judged.results.take());
+        let (retry_after, results) = (judged.asked_wait(), judged.results.take());
         let attempt = Attempt { started_at_us: 0, duration_us: 0, answer };
         let mut outcome = self.under_way.conclude(attempt, judged, counts);
         if let Some(results) = results {

@@ -54,10 +54,20 @@ pub(super) struct Judged {
     /// For a saga's action that is done: how it ended, with what is kept of its answer.
     pub end: Option<ActionEnd>,
     pub health: TargetHealth,
+    /// Of the header: with a 503 it shows that nothing was done.
     pub retry_after: Option<Duration>,
+    /// What the rule reads as a wait from the answer's body.
+    pub answer_wait: Option<Duration>,
     pub server_limit: Option<ServerLimit>,
     /// What else explains the answer, for people; without anything of its body.
     pub hint: Option<String>,
+}
+
+impl Judged {
+    /// The wait that the answer asks for, wherever it says so.
+    pub fn asked_wait(&self) -> Option<Duration> {
+        self.retry_after.max(self.answer_wait)
+    }
 }
 
 impl Sinks {

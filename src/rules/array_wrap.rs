@@ -3,7 +3,7 @@
 //! In: what the rule writes, with an empty list in the array's place. Out: the bytes before and behind the array. They are the same for
 //! every request of the rule: no row is read.
 
-use crate::template::{BodyTemplate, Error, Scope};
+use crate::template::{BodyTemplate, Error, Scope, Secret};
 
 /// In place of the array. JSON has it nowhere else: in texts a control character is escaped.
 const PLACE: u8 = 0;
@@ -44,5 +44,10 @@ impl ArrayWrap {
     /// Whether a secret from the environment is part of it.
     pub fn uses_env(&self) -> bool {
         self.0.uses_env()
+    }
+
+    /// The secrets from the environment that are part of it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.0.secrets()
     }
 }

@@ -9,7 +9,7 @@ use super::auth::{Auth, Signing};
 use super::diagnostic::FilePlace;
 use super::settings::CallSettings;
 use super::tls::TargetTls;
-use crate::template::{BodyTemplate, Condition, FormTemplate, MultipartTemplate, TextTemplate, UrlTemplate};
+use crate::template::{BodyTemplate, Condition, FormTemplate, MultipartTemplate, Secret, TextTemplate, UrlTemplate};
 
 /// The HTTP call of a rule.
 #[derive(Debug)]
@@ -34,6 +34,14 @@ pub struct Call {
 }
 
 impl Call {
+    /// The secrets from the environment that its templates send.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let of_headers = self.headers.iter().flat_map(|(_, template)| template.secrets());
+        let of_line = self.item_line.iter().flat_map(BodyTemplate::secrets);
+        let of_wrap = self.array_wrap.iter().flat_map(ArrayWrap::secrets);
+        self.url.secrets().chain(of_headers).chain(self.body.secrets()).chain(of_line).chain(of_wrap)
+    }
+
     /// Whether the request may depend on the column.
     pub(super) fn reads(&self, column: &str) -> bool {
         let body = match &self.body {
@@ -72,12 +80,19 @@ pub enum Body {
 impl Body {
     /// Whether a secret from the environment is part of it.
     pub fn uses_env(&self) -> bool {
+        self.secrets().next().is_some()
+    }
+
+    /// The secrets from the environment that are part of it.
+    fn secrets(&self) -> Box<dyn Iterator<Item = &Secret> + '_> {
         match self {
-            Body::Template(template) => template.uses_env(),
-            Body::Form(form) => form.uses_env(),
-            Body::Multipart(parts) => parts.uses_env(),
-            Body::Text(text) => text.uses_env(),
-            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome | Body::Empty => false,
+            Body::Template(template) => template.secrets(),
+            Body::Form(form) => Box::new(form.secrets()),
+            Body::Multipart(parts) => Box::new(parts.secrets()),
+            Body::Text(text) => Box::new(text.secrets()),
+            Body::Change | Body::Row | Body::CloudEvent(_) | Body::Outcome | Body::Empty => {
+                Box::new(std::iter::empty())
+            }
         }
     }
 

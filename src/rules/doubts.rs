@@ -119,8 +119,9 @@ impl Rule {
     fn nulls_in_order(&self, found: &[&TypedTable]) -> Vec<Doubt> {
         let OrderBy::Columns(columns) = &self.order_by else { return Vec::new() };
         let of_column = |(name, at): (&String, &FilePlace)| {
-            let tables =
-                names_of(found, |found| !has_whole_key(columns, found) && self.may_meet_null(name, &self.on, found))?;
+            let tables = names_of(found, |found| {
+                !has_whole_key(columns, found) && self.may_meet_null(name, &self.on, false, found)
+            })?;
             let message = format!(
                 "`order_by`: column `{name}` of {tables} may be NULL: all rows where it is have one key and wait for one another"
             );
@@ -143,7 +144,7 @@ impl Rule {
             if seen.contains(&(*is_old, column)) {
                 continue;
             }
-            let meets = |ops: &[Op]| names_of(found, |found| self.may_meet_null(column, ops, found));
+            let meets = |ops: &[Op]| names_of(found, |found| self.may_meet_null(column, ops, *is_old, found));
             let Some(tables) = meets(ops) else { continue };
             seen.push((*is_old, column));
             let is_same = |place: &&&NullPlace| (place.is_old, &place.column) == (*is_old, column);
@@ -157,7 +158,7 @@ impl Rule {
             let message =
                 format!("{holder}{elsewhere} reads {old}column `{column}` of {tables}, which may be NULL: {follows}");
             let is_number = found.iter().flat_map(|found| &found.columns).any(|known| is_number(known, column));
-            doubts.push(self.doubt(*at, message, fix_of_null(first, is_number)));
+            doubts.push(self.doubt(*at, message, self.fix_of_null(first, is_number)));
         }
         doubts
     }
@@ -182,39 +183,46 @@ impl Rule {
         Some(self.doubt(*at, message, fix))
     }
 
+    /// What the rule may say instead, as it is written there.
+    fn fix_of_null(&self, place: &NullPlace, is_number: bool) -> String {
+        let name = format!("{}.{}", if place.is_old { "old" } else { "row" }, place.column);
+        let instead = match place.instead {
+            Instead::Filled => "'-'",
+            Instead::Empty => "''",
+            Instead::None => "none",
+            Instead::Omit => "omit",
+        };
+        let leave_out = match place.instead {
+            Instead::Omit => " to leave it out",
+            _ => "",
+        };
+        // With `or`, a zero would be replaced, too.
+        let written = match (place.is_value, is_number) {
+            (true, false) => format!("{name} or {instead}"),
+            (true, true) => format!("{name} if {name} is not none else {instead}"),
+            (false, _) => format!("… if {name} is not none else {instead}"),
+        };
+        let mut fix = format!("write `{{{{ {written} }}}}`{leave_out}");
+        // Of a rule with `calls` a condition is about all of them.
+        if self.by_op.is_empty() {
+            let is_new = if place.is_old && self.on.contains(&Op::Insert) { "old is none or " } else { "" };
+            fix += &format!("; `when: {is_new}{name} is not none` leaves out such rows");
+        }
+        fix
+    }
+
     fn doubt(&self, place: FilePlace, message: String, fix: impl Into<String>) -> Doubt {
         Doubt { rule: self.name.clone(), said: located(&self.path, place, message), fix: fix.into() }
     }
 
     /// Whether the rule may match a change with one of these ops in whose row this column is NULL.
-    fn may_meet_null(&self, name: &str, ops: &[Op], found: &TypedTable) -> bool {
+    fn may_meet_null(&self, name: &str, ops: &[Op], is_old: bool, found: &TypedTable) -> bool {
         let column = found.columns.iter().find(|column| column.is_nullable && *column.name == *name);
-        let may_match =
-            |column: &TypedColumn| self.when.as_ref().is_none_or(|when| when.allows_null(ops, column, &found.columns));
+        let may_match = |column: &TypedColumn| {
+            self.when.as_ref().is_none_or(|when| when.allows_null(ops, is_old, column, &found.columns))
+        };
         column.is_some_and(may_match)
     }
-}
-
-/// What the rule may say instead, as it is written there.
-fn fix_of_null(place: &NullPlace, is_number: bool) -> String {
-    let name = format!("{}.{}", if place.is_old { "old" } else { "row" }, place.column);
-    let instead = match place.instead {
-        Instead::Filled => "'-'",
-        Instead::Empty => "''",
-        Instead::None => "none",
-        Instead::Omit => "omit",
-    };
-    let leave_out = match place.instead {
-        Instead::Omit => " to leave it out",
-        _ => "",
-    };
-    // With `or`, a zero would be replaced, too.
-    let written = match (place.is_value, is_number) {
-        (true, false) => format!("{name} or {instead}"),
-        (true, true) => format!("{name} if {name} is not none else {instead}"),
-        (false, _) => format!("… if {name} is not none else {instead}"),
-    };
-    format!("write `{{{{ {written} }}}}`{leave_out}; `when: {name} is not none` leaves out such rows")
 }
 
 fn is_number(known: &TypedColumn, name: &str) -> bool {

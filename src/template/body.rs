@@ -6,6 +6,7 @@
 use super::error::Error;
 use super::output::within_limit;
 use super::scope::Scope;
+use super::secret::Secret;
 use super::text::TextTemplate;
 use crate::change::json;
 
@@ -66,11 +67,16 @@ impl BodyTemplate {
 
     /// Whether a secret from the environment is part of it.
     pub fn uses_env(&self) -> bool {
+        self.secrets().next().is_some()
+    }
+
+    /// The secrets from the environment that are part of it.
+    pub fn secrets(&self) -> Box<dyn Iterator<Item = &Secret> + '_> {
         match self {
-            BodyTemplate::Literal(_) => false,
-            BodyTemplate::Text(text) => text.uses_env(),
-            BodyTemplate::List(items) => items.iter().any(BodyTemplate::uses_env),
-            BodyTemplate::Object(members) => members.iter().any(|(_, member)| member.uses_env()),
+            BodyTemplate::Literal(_) => Box::new(std::iter::empty()),
+            BodyTemplate::Text(text) => Box::new(text.secrets()),
+            BodyTemplate::List(items) => Box::new(items.iter().flat_map(BodyTemplate::secrets)),
+            BodyTemplate::Object(members) => Box::new(members.iter().flat_map(|(_, member)| member.secrets())),
         }
     }
 

@@ -9,7 +9,7 @@ use minijinja::machinery::parse_expr;
 
 use super::error::{ColumnUse, Error, Flaw, SagaUse};
 use super::logic::{Builder, Logic, Subject};
-use super::scope::Scope;
+use super::scope::{RowSide, Scope};
 use super::{EnvLookup, limits, never, null_changes, syntax, tokens, typing};
 use crate::change::{Change, Op};
 use crate::schema::TypedColumn;
@@ -146,8 +146,10 @@ impl Condition {
     }
 
     /// Whether it may be true of a change with one of these ops in which this column of the row, or of the old row, is NULL.
-    pub fn allows_null(&self, ops: &[Op], column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+    pub fn allows_null(&self, ops: &[Op], is_old: bool, column: &TypedColumn, columns: &[TypedColumn]) -> bool {
+        let side = if is_old { RowSide::Old } else { RowSide::Row };
         // What an expression makes of NULL is known on the row only.
-        (!self.reads(&column.name) || self.is_plain()) && null_changes::allows_null(&self.logic, ops, column, columns)
+        (!self.reads(&column.name) || self.is_plain())
+            && null_changes::allows_null(&self.logic, ops, side, column, columns)
     }
 }

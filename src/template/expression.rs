@@ -90,8 +90,8 @@ impl Expression {
         Value::from_object(Root { scope: scope.clone(), env: Arc::clone(&self.env) })
     }
 
-    pub(super) fn uses_env(&self) -> bool {
-        !self.env.is_empty()
+    pub(super) fn env(&self) -> &Env {
+        &self.env
     }
 }
 

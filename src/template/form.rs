@@ -12,6 +12,7 @@ use super::error::Error;
 use super::omit;
 use super::output::{TextOut, iterate, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell, plain_value};
+use super::secret::Secret;
 use super::text::{TextPiece, TextTemplate};
 use crate::change::Value as CellValue;
 
@@ -87,6 +88,11 @@ impl FormTemplate {
     /// Whether a secret from the environment is part of it.
     pub fn uses_env(&self) -> bool {
         self.templates().any(TextTemplate::uses_env)
+    }
+
+    /// The secrets from the environment that are part of it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.templates().flat_map(TextTemplate::secrets)
     }
 
     /// Whether what it renders may depend on this column.

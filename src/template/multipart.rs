@@ -13,6 +13,7 @@ use super::bytes;
 use super::error::Error;
 use super::output::{TextOut as _, within_limit, write_cell, write_text};
 use super::scope::{Scope, cell};
+use super::secret::Secret;
 use super::text::{TextPiece, TextTemplate};
 use crate::change::Value as CellValue;
 
@@ -91,9 +92,14 @@ impl MultipartTemplate {
 
     /// Whether a secret from the environment is part of it.
     pub fn uses_env(&self) -> bool {
-        self.parts.iter().any(|part| {
-            part.texts().any(TextTemplate::uses_env)
-                || matches!(&part.content, PartContent::Json(body) if body.uses_env())
+        self.secrets().next().is_some()
+    }
+
+    /// The secrets from the environment that are part of it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.parts.iter().flat_map(|part| {
+            let json = if let PartContent::Json(body) = &part.content { Some(body) } else { None };
+            part.texts().flat_map(TextTemplate::secrets).chain(json.into_iter().flat_map(BodyTemplate::secrets))
         })
     }
 

@@ -42,11 +42,16 @@ pub(super) fn changed_by_nulls(logic: &Logic, columns: &[TypedColumn]) -> Vec<Fl
     flaws
 }
 
-/// Whether the condition may be true of a change with one of these ops where this column is NULL in the row, and in the old row if there is
-/// one. What the other comparisons say is not known: each may be true, false or unknown.
-pub(super) fn allows_null(logic: &Logic, ops: &[Op], column: &TypedColumn, columns: &[TypedColumn]) -> bool {
-    let about = |side, op| About { column: &column.name, side, op: Some(op), columns };
-    ops.iter().any(|op| [RowSide::Row, RowSide::Old].iter().all(|side| about(*side, *op).possible(logic).is_true))
+/// Whether the condition may be true of a change with one of these ops where this column is NULL on this side. What the other comparisons say is not known: each may be true, false or unknown.
+pub(super) fn allows_null(
+    logic: &Logic,
+    ops: &[Op],
+    side: RowSide,
+    column: &TypedColumn,
+    columns: &[TypedColumn],
+) -> bool {
+    let about = |op| About { column: &column.name, side, op: Some(op), columns };
+    ops.iter().any(|op| about(*op).possible(logic).is_true)
 }
 
 /// The answers that are possible.

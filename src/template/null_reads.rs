@@ -71,7 +71,9 @@ fn of(expr: &Expr) -> OnNull {
         }
         Expr::Slice(node) => {
             let bounds = [&node.start, &node.stop, &node.step].into_iter().flatten();
-            all(std::iter::once(&node.expr).chain(bounds))
+            let mut value = operand(of(&node.expr));
+            value.fails.extend(all(bounds).fails);
+            value
         }
         Expr::UnaryOp(node) => match node.op {
             UnaryOpKind::Not => truth(of(&node.expr)),

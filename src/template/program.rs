@@ -60,8 +60,8 @@ impl Program {
         }
     }
 
-    pub(super) fn uses_env(&self) -> bool {
-        !self.env.is_empty()
+    pub(super) fn env(&self) -> &Env {
+        &self.env
     }
 
     pub(super) fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {

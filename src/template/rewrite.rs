@@ -104,9 +104,7 @@ impl Rewritten {
             Expr::GetItem(node) => self.item(node),
             Expr::Slice(node) if self.in_condition => self.slice_of_null(node),
             Expr::Slice(node) => {
-                self.push("(");
-                self.expr(&node.expr);
-                self.push(")[");
+                self.wrap("_given(\"slice\", ", &node.expr, ")[");
                 for (i, bound) in [&node.start, &node.stop, &node.step].into_iter().enumerate() {
                     self.push(if i == 0 { "" } else { ":" });
                     bound.iter().for_each(|bound| self.expr(bound));

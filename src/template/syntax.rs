@@ -93,7 +93,9 @@ pub(super) fn plain_column<'e>(expr: &'e Expr) -> Option<(&'e str, &'e str)> {
 pub(super) fn digits_beyond_doubles(value: &minijinja::Value, span: Span, source: &str) -> Option<String> {
     let written = source.get(span.start_offset as usize..span.end_offset as usize)?;
     let digits = written.bytes().filter(u8::is_ascii_digit).count();
-    let beyond = value.is_number() && digits > DOUBLE_DIGITS && written.contains('.');
+    // With an exponent it is a double, as in SQL.
+    let is_exact = written.contains('.') && !written.contains(['e', 'E']);
+    let beyond = value.is_number() && digits > DOUBLE_DIGITS && is_exact;
     beyond.then(|| written.replace('_', ""))
 }
 

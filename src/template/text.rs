@@ -13,7 +13,8 @@ use super::null_reads::{self, NullRead};
 use super::output::{TextOut, within_limit, write_cell, write_json, write_text};
 use super::program::{Program, TEMPLATE, XML_ENGINE};
 use super::rewrite::{self, Purpose, Rewritten};
-use super::scope::{RowSide, Scope, cell};
+use super::scope::{Env, RowSide, Scope, cell};
+use super::secret::Secret;
 use super::syntax::plain_column;
 use super::xml::{self, Markup};
 use super::{EnvLookup, limits, tokens};
@@ -206,11 +207,13 @@ impl TextTemplate {
 
     /// Whether a secret from the environment is part of what it renders.
     pub fn uses_env(&self) -> bool {
-        self.pieces.iter().any(|piece| match piece {
-            TextPiece::Expression(expression) => expression.uses_env(),
-            TextPiece::Program(program) => program.uses_env(),
-            TextPiece::Literal(_) | TextPiece::Column(..) => false,
-        })
+        self.secrets().next().is_some()
+    }
+
+    /// The secrets from the environment that are part of what it renders.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let env = self.pieces.iter().filter_map(TextPiece::env);
+        env.flat_map(|env| env.values())
     }
 
     /// The columns it reads, in the order of the text.
@@ -278,6 +281,14 @@ impl Reads {
 }
 
 impl TextPiece {
+    fn env(&self) -> Option<&Env> {
+        match self {
+            TextPiece::Expression(expression) => Some(expression.env()),
+            TextPiece::Program(program) => Some(program.env()),
+            TextPiece::Literal(_) | TextPiece::Column(..) => None,
+        }
+    }
+
     pub(super) fn write(&self, scope: &Scope, out: &mut impl TextOut) -> Result<(), Error> {
         match self {
             TextPiece::Literal(text) => out.put(text),

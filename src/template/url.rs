@@ -21,6 +21,7 @@ use super::null_reads::NullRead;
 use super::output::within_limit;
 use super::percent::encode;
 use super::scope::Scope;
+use super::secret::Secret;
 use super::text::{TextPiece, TextTemplate};
 
 /// Longest URL that the HTTP library sends; servers seldom take more than 8 KiB.
@@ -92,6 +93,11 @@ impl UrlTemplate {
     /// Whether a secret from the environment is part of it, so that it must not be shown.
     pub fn uses_env(&self) -> bool {
         self.template().is_some_and(TextTemplate::uses_env)
+    }
+
+    /// The secrets from the environment that are part of it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.template().into_iter().flat_map(TextTemplate::secrets)
     }
 
     /// The columns it reads, in the order of the text.

@@ -179,7 +179,7 @@ fn answer_part(
         };
         let is_split = under_way.bundle.is_split_by(judged.verdict, &answer);
         let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, false);
-        let (retry_after, results) = (judged.retry_after, judged.results.take());
+        let (retry_after, results) = (judged.asked_wait(), judged.results.take());
         let outcome = under_way.conclude(Attempt { started_at_us: 0, duration_us: 0, answer }, judged, counts);
         let wait = match (outcome, results) {
             _ if is_split => {

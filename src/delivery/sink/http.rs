@@ -99,12 +99,13 @@ pub(super) fn scripted(ready: &HttpReady, answer: &ScriptedAnswer, first: &Deliv
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let (success, action) = (&ready.call.settings.success, first.action());
     let classify = |answer: &Answer, lack| answer::classify(success, &action.retry_on, answer, lack);
-    let Received { mut answer, mut lack, mut retry_after, server_limit, body, headers, redirect } = received;
+    let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
     let health = answer::health(success, &answer, lack);
     let mut verdict = classify(&answer, lack);
     let mut hint = redirect.map(|redirect| {
         format!("it redirects {}, which rowhook does not follow: put the final address into `url`", redirect.hint)
     });
+    let mut answer_wait = None;
     if let Some(meaning) = AnswerMeaning::of(&ready.call, first, &answer, &headers, &body) {
         if let Verdict::Done { status } = verdict
             && let Err(refusal) = meaning.success()
@@ -121,7 +122,7 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             if meaning.wants_retry() {
                 verdict = Verdict::Retry;
             }
-            retry_after = retry_after.max(meaning.wait());
+            answer_wait = meaning.wait();
         }
     }
     let (mut results, mut end) = (None, None);
@@ -148,7 +149,7 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             verdict = classify(&answer, lack);
         }
     }
-    (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, hint })
+    (answer, Judged { lack, verdict, results, end, health, retry_after, answer_wait, server_limit, hint })
 }
 
 /// What is read from the body of a success.

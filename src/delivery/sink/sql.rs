@@ -126,8 +126,8 @@ pub(super) fn judge(written: Result<u64, Failed>, first: &Delivery) -> (Answer, 
     let health = answer::health(&none, &answer, lack);
     let verdict = answer::classify(&none, &first.action().retry_on, &answer, lack);
     let end = matches!(verdict, Verdict::Done { .. }).then(|| ActionEnd::Done(None));
-    let (retry_after, server_limit, hint, results) = (None, None, None, None);
-    (answer, Judged { lack, verdict, results, end, health, retry_after, server_limit, hint })
+    let (retry_after, answer_wait, server_limit, hint, results) = (None, None, None, None, None);
+    (answer, Judged { lack, verdict, results, end, health, retry_after, answer_wait, server_limit, hint })
 }
 
 fn lack(kind: WriteFailureKind) -> Lack {

@@ -238,7 +238,7 @@ fn a_column_in_a_url_that_may_be_null_is_said_unless_the_condition_leaves_null_o
         ("when: row.note != 5", "{{ row.note }}", &[]),
         ("when: row.id == 5 and row.note > 5", "{{ row.note }}", &[]),
         ("when: row.note in [1, 2]", "{{ row.note }}", &[]),
-        ("when: old.note == 1", "{{ row.note }}", &[]),
+        ("when: old.note == 1", "{{ row.note }}", said),
         ("when: row.note | string == '5'", "{{ row.note }}", &[]),
         ("on: insert", "{{ row.note or '-' }}", &[]),
         ("on: insert", "{{ row.id }}/{{ row.status }}", &[]),

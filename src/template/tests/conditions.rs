@@ -203,6 +203,18 @@ fn messages_hold_no_row_values() {
 }
 
 #[test]
+fn a_literal_with_an_exponent_is_a_double_however_many_digits_it_has() {
+    for source in [
+        "row.total < 1.2345678901234568e29",
+        "row.price < 1.23456789012345678e3",
+        "row.price == 0.0000000000000000123e18",
+        "row.big < 12.34567890123456E-2",
+    ] {
+        assert_eq!(condition(source, &update()), Ok(true), "{source}");
+    }
+}
+
+#[test]
 fn whether_a_table_has_a_column_can_be_asked_for() {
     for (source, expected) in [
         ("row.gone is defined", false),

@@ -51,6 +51,8 @@ fn a_null_is_said_to_be_fatal_exactly_where_it_is() {
         "{{ row.status or row.doc.a }}",
         "{{ row.status or (row.status | upper) }}",
         "{{ row.status | upper }}",
+        "{{ row.status[:2] }}",
+        "x {{ (row.status or '')[:2] }}",
         "{{ (row.status or '') | upper }}",
         "{{ row.status | upper or 'x' }}",
         "{{ row.status | default('x') }}",

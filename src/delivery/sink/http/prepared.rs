@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use flate2::write::GzEncoder;
 use url::Url;
@@ -93,10 +95,13 @@ impl PreparedRequest {
 
     /// What an answer must not repeat: credentials of headers and of the query, the latter as they are and as they are sent.
     pub fn secrets(&self) -> impl Iterator<Item = Cow<'_, str>> {
-        // Of `Bearer x` and `Basic x` the second word is the secret.
+        // Of `Bearer x` and `Basic x` the second word is the secret; of `Basic`, also the password in it.
         let credentials = |value| str::split_once(value, ' ').map_or(value, |(_, second)| second);
         let of_headers = self.headers.iter().filter(|header| header.is_secret);
-        let of_headers = of_headers.map(move |header| Cow::Borrowed(credentials(&header.value)));
+        let of_headers = of_headers.flat_map(move |header| {
+            let value = &*header.value;
+            [Some(credentials(value).into()), basic_password(value).map(Cow::Owned)].into_iter().flatten()
+        });
         let of_query = self.query_key.iter().flat_map(|key| {
             let pair = key.pair();
             let sent = pair.reveal().split_once('=').map_or("", |(_, value)| value).to_owned();
@@ -190,6 +195,14 @@ fn quote(text: &str) -> String {
         }
     }
     quoted + "'"
+}
+
+/// The password of `Basic …` (RFC 7617).
+fn basic_password(value: &str) -> Option<String> {
+    let login = STANDARD.decode(value.strip_prefix("Basic ")?).ok()?;
+    let (_, password) = str::from_utf8(&login).ok()?.split_once(':')?;
+    // Two or three characters stand in many answers by themselves.
+    (password.len() > 3).then(|| password.to_owned())
 }
 
 #[cfg(test)]

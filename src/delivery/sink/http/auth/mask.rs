@@ -29,14 +29,18 @@ where
         if let Some(masked) = without(excerpt, secret) {
             *excerpt = masked;
         }
+        if let Some(begin) = cut_within(excerpt, secret) {
+            excerpt.replace_range(begin.., "***");
+        }
         mask_kept(&mut body.bytes, headers, secret);
     }
     received
 }
 
-/// What is shorter than any credential may be part of what the answer says, and stays.
+/// What is shorter than any credential may be part of what the answer says.
+pub(super) const SECRET_BYTES_MIN: usize = 8;
+
 fn mask_kept(body: &mut Vec<u8>, headers: &mut [(Box<str>, Box<str>)], secret: &str) {
-    const SECRET_BYTES_MIN: usize = 8;
     if secret.len() < SECRET_BYTES_MIN {
         return;
     }
@@ -70,6 +74,26 @@ fn without(text: &str, secret: &str) -> Option<String> {
         }
     }
     (kept_to > 0).then(|| masked + &text[kept_to..])
+}
+
+/// Where the secret begins that the end of the text cuts off; the beginning of a secret is one in four characters of it or more.
+fn cut_within(text: &str, secret: &str) -> Option<usize> {
+    const CHARACTERS_MIN: usize = 4;
+    // A character takes at most twelve bytes, as two escapes of JSON.
+    let earliest = text.len().saturating_sub(12 * secret.len());
+    let begins = text.char_indices().map(|(at, _)| at).filter(|at| *at >= earliest);
+    let is_cut = |at: &usize| {
+        let (mut ends, mut spelled_characters) = (vec![*at], 0);
+        for c in secret.chars() {
+            if ends.contains(&text.len()) {
+                return spelled_characters >= CHARACTERS_MIN;
+            }
+            ends = ends.iter().flat_map(|end| spelled(&text[*end..], c).map(move |length| end + length)).collect();
+            spelled_characters += 1;
+        }
+        false
+    };
+    begins.into_iter().find(is_cut)
 }
 
 /// How many bytes at the beginning of the text spell the secret; the most, where it can be read in more than one way.
@@ -159,6 +183,21 @@ mod tests {
             ("secretsecret+", "secret", Some("******+")),
         ] {
             assert_eq!(without(text, secret).as_deref(), expected, "{secret} in {text}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_secret_is_found_where_the_text_ends_within_it() {
+        for (text, secret, expected) in [
+            ("you sent sk_live_12", "sk_live_1234", Some(9)),
+            ("you sent sk_", "sk_live_1234", None),
+            (r"you sent sk\/live", "sk/live/1234", Some(9)),
+            ("k%C3%B6nig", "königinnen", Some(0)),
+            ("you sent sk_live_1234", "sk_live_1234", None),
+            ("könig", "königinnen", Some(0)),
+            ("", "secret", None),
+        ] {
+            assert_eq!(cut_within(text, secret), expected, "{secret} in {text}");
         }
     }
 

@@ -99,7 +99,10 @@ fn secrets<'a>(
         Some(Auth::Aws(credentials)) => Some(credentials.session_token.iter().chain([&credentials.access_key])),
         _ => None,
     };
+    // What is shorter may be no secret, but the name of a region.
+    let of_templates = call.secrets().filter(|secret| secret.reveal().len() >= mask::SECRET_BYTES_MIN);
     let of_call = token.into_iter().chain(of_aws.into_iter().flatten()).chain(client.proxy_credentials());
+    let of_call = of_call.chain(of_templates);
     of_call.map(|secret| Cow::Borrowed(secret.reveal())).chain(prepared.secrets())
 }
 

@@ -11,7 +11,7 @@ use crate::delivery::Delivery;
 use crate::delivery::sink::http::tests::prepare;
 use crate::delivery::testing::{Api, Reply, SeenRequest, answer, delivery, rule};
 use crate::rules::{BodyCompression, ClientStyle, OAuth2, ProxyChoice, QueryKey, Rule, RuleSet};
-use crate::template::Secret;
+use crate::template::{Secret, TextTemplate};
 
 /// An authorization server below `/token` and an API beside it; the script gets the path and which request of this path
 /// it is.
@@ -311,7 +311,17 @@ async fn credentials_that_an_api_repeats_are_masked_in_what_is_kept_of_its_answe
     let over = over();
     let fixed = rule(&api.url(), |rule| rule.call_mut().auth = Some(Auth::Fixed(Secret::new("Basic bWU6czNjcmV0"))));
     let by_token = with_oauth2(api.address, &format!("{}token", api.url()));
-    for (rule, secret) in [(fixed, "bWU6czNjcmV0"), (by_token, "t1")] {
+    let env = |_: &str| Ok(Some(Secret::new("long-s3cret")));
+    let header = |text: &str| {
+        let template = TextTemplate::compile_optional(text, &env).unwrap();
+        rule(&api.url(), |rule| rule.call_mut().headers.push(("X-Auth".to_owned(), template)))
+    };
+    for (rule, secret) in [
+        (fixed, "bWU6czNjcmV0"),
+        (by_token, "t1"),
+        (header("key={{ env.K }}; v=1"), "long-s3cret"),
+        (header("Token token={{ env.K }}, id=5"), "long-s3cret"),
+    ] {
         let Answer::Status { excerpt, .. } = send(&over, &delivery(&rule, 1, 1)).await.unwrap().answer else {
             panic!("no answer");
         };

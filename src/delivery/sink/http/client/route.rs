@@ -84,8 +84,9 @@ fn without_tls_settings(route: &ClientRoute, resolver: Resolver) -> reqwest::Res
 fn proxied(builder: reqwest::ClientBuilder, route: &ClientRoute) -> reqwest::Result<reqwest::ClientBuilder> {
     let Some(proxy) = &route.proxy else { return Ok(builder) };
     let by_url = reqwest::Proxy::all(proxy.url().as_str())?;
-    let with_login = match proxy.login() {
-        Some((user, password)) => by_url.basic_auth(user.reveal(), password.reveal()),
+    // Not by `basic_auth`, which decodes `%41` in a password.
+    let with_login = match proxy.authorization() {
+        Some(authorization) => by_url.custom_http_auth(authorization),
         None => by_url,
     };
     Ok(builder.proxy(with_login))

@@ -3,8 +3,7 @@
 //! In: a proxy, and a server's host and port. Out: a connection to the server (CONNECT, RFC 9110, section 9.3.6); otherwise one line
 //! that says why there is none, as a failed attempt would. Sends nothing to the server.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use reqwest::header::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -38,9 +37,8 @@ pub(super) async fn reach(proxy: &ProxyServer) -> Result<TcpStream, String> {
 pub(super) async fn open(proxy: &ProxyServer, authority: &str) -> Result<TcpStream, String> {
     let mut stream = reach(proxy).await?;
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some((user, password)) = proxy.login() {
-        let login = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
-        request += &format!("Proxy-Authorization: Basic {login}\r\n");
+    if let Some(Ok(login)) = proxy.authorization().as_ref().map(HeaderValue::to_str) {
+        request += &format!("Proxy-Authorization: {login}\r\n");
     }
     request += "\r\n";
     let broken = |error: std::io::Error| format!("the proxy {proxy}: {}", plain(&error));

@@ -46,10 +46,10 @@ of its table: whether it matches, or which clause says no and the values that
 decided; and the request as it would be sent, with secrets masked.")]
 pub(super) struct PreviewArgs {
     /// Only these rules; without a name, all
-    #[arg(value_name = "RULE")]
+    #[arg(value_name = "RULE", value_parser = rule_name)]
     names: Vec<String>,
     /// Where in the binlog to begin: latest, earliest, a GTID set, or file:offset
-    #[arg(long, value_name = "WHERE", default_value = "latest")]
+    #[arg(long, value_name = "WHERE", default_value = "latest", conflicts_with = "event")]
     from: String,
     /// Stop after this many changes
     #[arg(long, value_name = "NUMBER", value_parser = RangedU64ValueParser::<u64>::new().range(1..), default_value = "1")]
@@ -77,6 +77,14 @@ pub(super) struct PreviewArgs {
     source: SourceArgs,
     #[command(flatten)]
     calls: CallArgs,
+}
+
+/// A name. Several values after one option would be taken for names.
+fn rule_name(text: &str) -> Result<String, String> {
+    match text.contains('=') {
+        true => Err("a rule has no such name; write --row or --set before each COLUMN=VALUE".to_owned()),
+        false => Ok(text.to_owned()),
+    }
 }
 
 pub(super) async fn run(args: PreviewArgs, file: &File) -> anyhow::Result<CommandVerdict> {

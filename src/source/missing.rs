@@ -22,7 +22,7 @@ pub(super) async fn explain(
     let (schema, table) = name.split_once('.').unwrap_or((&name, ""));
     if !pattern.is_exact() {
         let what = format!("no table fits {name}, or the account may not see it");
-        let fix = format!("correct the pattern in the rule file; if there are such tables: {}", grant(schema, account));
+        let fix = format!("correct the pattern; if there are such tables: {}", grant(schema, account));
         return Ok((what, fix));
     }
     let seen: Vec<(String, String)> = connection
@@ -45,13 +45,13 @@ fn of_exact(
     if let Some((_, kind)) = seen.iter().find(|(name, kind)| name == table && !is_table(kind)) {
         let kind = if kind.contains("VIEW") { "a view" } else { "no base table" };
         let what = format!("{schema}.{table} is {kind}: the binlog has the rows of tables alone");
-        return (what, "name the table that it reads in the rule file (SHOW CREATE VIEW shows it)".to_string());
+        return (what, "name the table that it reads (SHOW CREATE VIEW shows it)".to_string());
     }
     let tables = || seen.iter().filter(|(_, kind)| is_table(kind)).map(|(name, _)| name.as_str());
     if let Some(other) = tables().find(|name| name.eq_ignore_ascii_case(table)) {
         let what =
             format!("there is no table {schema}.{table}: the server writes it {schema}.{other}; did you mean that?");
-        return (what, format!("write {schema}.{other} in the rule file"));
+        return (what, format!("write {schema}.{other}"));
     }
     let near = match schemas.iter().any(|known| known == schema) {
         true => did_you_mean(table, tables()),
@@ -59,11 +59,10 @@ fn of_exact(
     };
     if !near.is_empty() {
         let what = format!("there is no table {schema}.{table}{near}");
-        return (what, "correct the name in the rule file".to_string());
+        return (what, "correct the name".to_string());
     }
     let what = format!("there is no table {schema}.{table}, or the account may not see it");
-    let fix =
-        format!("correct the name in the rule file, or create the table; if it is there: {}", grant(schema, account));
+    let fix = format!("correct the name, or create the table; if it is there: {}", grant(schema, account));
     (what, fix)
 }
 

@@ -39,6 +39,8 @@ fn wrong_usage_is_exit_code_2() {
         vec!["run", "--nonsense"],
         vec!["tail", "--mysql", MYSQL, "--count", "0"],
         vec!["tail", "--mysql", MYSQL, "--table", "orders"],
+        vec!["preview", "--mysql", MYSQL, "--row", "id=1", "status=paid"],
+        vec!["preview", "--mysql", MYSQL, "--row", "id=1", "--delete", "--set", "status=paid"],
         vec!["retry"],
         vec![],
     ] {
@@ -53,6 +55,33 @@ fn wrong_usage_is_exit_code_2() {
     complained(&home.run(&["run", "--mysql", "postgres://u:s3cret@h"]), 2, &["mysql://user:password@host:3306"]);
     complained(&home.run(&["check", "--offline", "--log", "=/="]), 2, &["--log"]);
     assert!(!home.path("data").exists(), "nothing was begun");
+}
+
+#[test]
+fn no_option_of_a_preview_is_left_unused() {
+    let home = home().with_rule("a.yaml", RULE);
+    let of_row = [&["--set", "status=paid"][..], &["--delete"], &["--table", "shop.orders"]];
+    for place in [&["--event", "e.json"][..], &["--from", "earliest"], &["--count", "2"]] {
+        for option in of_row.into_iter().chain([&["--row", "id=1"][..]]) {
+            let finished = home.run(&[&["preview", "--mysql", MYSQL], place, option].concat());
+            assert_eq!((finished.code, finished.stdout.as_str()), (2, ""), "{place:?} {option:?}: {finished:?}");
+            assert!(finished.stderr.contains("cannot be used with"), "{place:?} {option:?}: {finished:?}");
+        }
+    }
+    for option in of_row {
+        assert_eq!(home.run(&[&["preview", "--mysql", MYSQL], option].concat()).code, 2, "{option:?}");
+    }
+    let both = home.run(&["preview", "--mysql", MYSQL, "--event", "e.json", "--from", "earliest"]);
+    assert_eq!(both.code, 2, "{both:?}");
+    // The name of a rule may stand behind the row.
+    let named = home.run(&["preview", "--mysql", MYSQL, "--row", "id=1", "--row", "status=paid", "order-payd"]);
+    complained(&named, 1, &["no rule is named order-payd"]);
+}
+
+#[test]
+fn a_file_with_an_event_that_is_not_there_is_said_to_be_so() {
+    let finished = home().with_rule("a.yaml", RULE).run(&["preview", "--mysql", MYSQL, "--event", "none.json"]);
+    complained(&finished, 1, &["--event none.json can't be read: No such file", "as `rowhook tail` prints it"]);
 }
 
 #[test]

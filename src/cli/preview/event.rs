@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, anyhow, bail};
+use anyhow::{anyhow, bail};
 use serde_json::{Map, Value as Json};
 
 use super::row::{column, transaction, typed_table};
@@ -23,7 +23,10 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// The change that the file tells of.
 pub(super) async fn change(path: &Path, rules: &[Arc<Rule>], settings: &Settings) -> anyhow::Result<Change> {
-    let bytes = file::read(path, FILE_BYTES_MAX).with_context(|| format!("--event {}", path.display()))?;
+    let bytes = file::read(path, FILE_BYTES_MAX).map_err(|error| {
+        let path = path.display();
+        anyhow!("--event {path} can't be read: {error}; name a file with a change as `rowhook tail` prints it")
+    })?;
     let event: Map<String, Json> = serde_json::from_slice(&bytes)
         .map_err(|error| anyhow!("--event {}: no JSON object: {error}", path.display()))?;
     of_event(&event, rules, settings).await.map_err(|error| anyhow!("--event {}: {error}", path.display()))

@@ -20,20 +20,24 @@ use crate::suggest::did_you_mean;
 /// What is typed for NULL.
 const NULL: &str = "NULL";
 
+/// The other places of a change. Each option of a row names them: `requires = "row"` says nothing where one that conflicts with
+/// `row` is given.
+const OTHER_PLACES: [&str; 3] = ["from", "count", "event"];
+
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "A stored row instead of the binlog")]
 pub(super) struct RowArgs {
-    /// The row in which these columns have these values, as an insert; may be given several times
-    #[arg(long, value_name = "COLUMN=VALUE", num_args = 1.., conflicts_with_all = ["count", "event"], value_parser = Pair::parse)]
+    /// The row in which this column has this value, as an insert; may be given several times
+    #[arg(long, value_name = "COLUMN=VALUE", conflicts_with_all = OTHER_PLACES, value_parser = Pair::parse)]
     row: Vec<Pair>,
     /// The table of the row, where the rules are for several [default: that of the rules]
-    #[arg(long, value_name = "TABLE", requires = "row", value_parser = TablePattern::parse)]
+    #[arg(long, value_name = "TABLE", requires = "row", conflicts_with_all = OTHER_PLACES, value_parser = TablePattern::parse)]
     table: Option<TablePattern>,
-    /// As an update that sets these columns; NULL stands for itself
-    #[arg(long, value_name = "COLUMN=VALUE", requires = "row", num_args = 1.., value_parser = Pair::parse)]
+    /// As an update that sets this column; NULL stands for itself; may be given several times
+    #[arg(long, value_name = "COLUMN=VALUE", requires = "row", conflicts_with_all = OTHER_PLACES, value_parser = Pair::parse)]
     set: Vec<Pair>,
     /// As a delete
-    #[arg(long, requires = "row", conflicts_with = "set")]
+    #[arg(long, requires = "row", conflicts_with = "set", conflicts_with_all = OTHER_PLACES)]
     delete: bool,
 }
 
@@ -95,11 +99,13 @@ pub(super) async fn typed_table(
     }
     patterns.extend(named.cloned());
     let mut tables = source::named_tables(settings, &TablePatterns(patterns)).await?;
-    match (tables.found.pop(), tables.found.is_empty(), tables.missing.pop()) {
-        (Some(table), true, _) => Ok(table),
-        (Some(_), false, _) => bail!("the rules are for several tables; say which with --table, or name a rule"),
-        (None, _, Some(MissingTable { what, fix, .. })) => bail!("{what}; fix: {fix}"),
-        (None, _, None) => bail!("no rules are there; say which table with --table"),
+    match (tables.found.pop(), tables.found.is_empty(), tables.missing.pop(), named) {
+        (Some(table), true, ..) => Ok(table),
+        (Some(_), false, _, Some(named)) => bail!("several tables fit {named}; name one"),
+        (Some(_), false, _, None) => bail!("the rules are for several tables; say which with --table, or name a rule"),
+        (None, _, Some(MissingTable { what, fix, .. }), Some(_)) => bail!("{what}; fix: {fix}"),
+        (None, _, Some(MissingTable { what, fix, .. }), None) => bail!("the table of the rules: {what}; fix: {fix}"),
+        (None, _, None, _) => bail!("no rules are there; say which table with --table"),
     }
 }
 

@@ -70,11 +70,12 @@ impl FixtureLine {
         }
     }
 
-    /// The first difference of a rule that says "no match" is followed by the values that decided.
-    fn why(&self, difference: &FixtureDifference) -> Option<&str> {
+    /// What the fixture lacks. The first difference of a rule that says "no match" is followed by the values that decided.
+    fn why<'a>(&'a self, difference: &'a FixtureDifference) -> Option<&'a str> {
         let says_no = difference.part == "result" && difference.actual.starts_with("no match");
         let why = self.whys.iter().find(|(rule, _)| *rule == difference.rule);
-        why.filter(|_| says_no || difference.part == "none").map(|(_, why)| why.as_str())
+        let why = why.filter(|_| says_no || difference.part == "none").map(|(_, why)| why.as_str());
+        difference.why.as_deref().or(why)
     }
 }
 
@@ -211,7 +212,7 @@ fn fixture_text(path: &str, line: &FixtureLine, ink: Ink) -> String {
     }
     out += &format!("    {path}:{}:{}\n", line.line, line.column);
     for difference in &line.differences {
-        let FixtureDifference { rule, step, part, expected, actual } = difference;
+        let FixtureDifference { rule, step, part, expected, actual, why: _ } = difference;
         let step = step.as_ref().map(|step| format!(", {step}")).unwrap_or_default();
         let Excerpts { from, expected, actual } = Excerpts::of(part, &clean(expected), &clean(actual));
         let from = if from == 0 { String::new() } else { format!(", from character {}", from + 1) };

@@ -90,11 +90,14 @@ impl<'n> NodeReader<'_> {
     /// Reads the actions of a rule; None when there is a problem with them.
     pub(super) fn actions(&mut self, rule: &'n Node, members: Members<'n>) -> Option<ActionListSpec<'n>> {
         let get = |name| member(members, name);
-        let written = ["steps", CALLS, "call"].into_iter().filter_map(|key| Some((key, get(key)?)));
+        let written = ["steps", CALLS, "call"].into_iter().filter_map(|name| {
+            let (key, _) = members.iter().find(|(key, _)| key.text == name)?;
+            Some((name, key.at))
+        });
         match written.collect::<Vec<_>>()[..] {
             [] => self.problem(rule.at, "the rule has no `call`"),
-            [(one, node), (other, _), ..] => {
-                self.problem(node.at, format!("`{one}` and `{other}` both say what is called; leave one of them out"));
+            [(one, at), (other, _), ..] => {
+                self.problem(at, format!("`{one}` and `{other}` both say what is called; leave one of them out"));
             }
             _ => {}
         }

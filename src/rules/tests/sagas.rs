@@ -183,7 +183,7 @@ fn every_mistake_in_a_saga_is_reported_at_its_place() {
         (
             file("call: {url: http://a.test/}\nsteps: [{name: a, call: {url: http://a.test/}}]"),
             5,
-            12,
+            5,
             "`steps` and `call` both say what is called; leave one of them out",
         ),
         (file("steps: {a: 1}"), 4, 12, "`steps` must be a list of steps, not a map"),

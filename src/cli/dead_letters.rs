@@ -338,7 +338,7 @@ async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdic
     if args.json {
         output::print_json(&letter)?;
     } else {
-        output::print(&page::letter(&letter, SystemTime::now()))?;
+        output::print(&page::letter(&letter, SystemTime::now(), output::terminal_width()))?;
     }
     Ok(CommandVerdict::Done)
 }

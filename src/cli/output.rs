@@ -89,6 +89,38 @@ pub(super) fn table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) 
     toned_table(head, rows.into_iter().map(toned), &Columns::default())
 }
 
+/// Narrower columns are never folded: numbers, times, words.
+const FOLDED_WIDTH_MIN: usize = 30;
+
+/// As [`table`], with its wide columns folded where it is wider than `width`: nothing is cut.
+pub(super) fn folded_table(head: &[&str], rows: impl IntoIterator<Item = Vec<String>>, width: Option<u16>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(head.to_vec());
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    let rows: Vec<Vec<String>> = rows.into_iter().map(|cells| cells.iter().map(|cell| clean(cell)).collect()).collect();
+    for cells in &rows {
+        table.add_row(cells);
+    }
+    for (at, column) in table.column_iter_mut().enumerate() {
+        let widest = rows.iter().filter_map(|cells| cells.get(at)).map(|cell| cell.chars().count()).max();
+        if widest.is_none_or(|widest| widest < FOLDED_WIDTH_MIN) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
+    printed(&mut table)
+}
+
+/// The lines, with two blanks between columns and none at the end.
+fn printed(table: &mut Table) -> String {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
 /// Characters on a line of the terminal; none where stdout is none.
 pub(super) fn terminal_width() -> Option<u16> {
     Table::new().width().filter(|_| io::stdout().is_terminal())
@@ -125,9 +157,6 @@ pub(super) fn toned_table(
         }
         table.add_row(row);
     }
-    for column in table.column_iter_mut() {
-        column.set_padding((0, 2));
-    }
     for (at, column) in table.column_iter_mut().enumerate() {
         if columns.numbers.contains(&at) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -136,7 +165,7 @@ pub(super) fn toned_table(
             column.set_constraint(ColumnConstraint::ContentWidth);
         }
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    printed(&mut table)
 }
 
 /// The text without what steers a terminal.
@@ -194,6 +223,19 @@ mod tests {
         for (secs, expected) in [(0, "0s"), (59, "59s"), (192, "3m 12s"), (172_799, "47h 59m"), (180_000, "2d 2h")] {
             assert_eq!(span(Duration::from_secs(secs)), expected);
         }
+    }
+
+    #[test]
+    fn a_table_that_is_too_wide_is_folded_and_not_cut() {
+        let text = format!("{{\"error\": \"{}\"}}", "no such order ".repeat(8).trim_end());
+        let rows = || [vec!["1".to_string(), "2026-11-20T12:30:00.000000Z".to_string(), text.clone()]];
+        let folded = folded_table(&["", "at", "text"], rows(), Some(60));
+        let lines: Vec<&str> = folded.lines().collect();
+        assert!(lines.len() > 4 && lines.iter().all(|line| line.chars().count() <= 60), "{folded}");
+        assert!(lines[1].starts_with("1  2026-11-20T12:30:00.000000Z  {\"error\":"), "{folded}");
+        let words: Vec<&str> = folded.split_whitespace().skip(4).collect();
+        assert_eq!(words.join(" "), text);
+        assert_eq!(folded_table(&["", "at", "text"], rows(), None).lines().count(), 2);
     }
 
     #[test]

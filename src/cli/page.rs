@@ -1,6 +1,7 @@
 //! The page that `dead-letters show` prints: one dead letter for people; and its key in few words.
 //!
-//! In: a dead letter's view. Out: text in aligned columns. Values are shown as JSON, long ones shortened; `--json` has them whole.
+//! In: a dead letter's view, and how wide the terminal is. Out: text in aligned columns, folded where it is too wide. Values are shown as
+//! JSON, long ones shortened; `--json` has them whole.
 
 mod saga;
 
@@ -10,7 +11,7 @@ use std::time::SystemTime;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::output::{age, clean, table};
+use super::output::{age, clean, folded_table};
 use crate::admin::view::{AttemptView, LetterView};
 use crate::failure::attempt_numbers;
 use crate::printable::shortened;
@@ -18,7 +19,12 @@ use crate::printable::shortened;
 /// Longer values are shortened on the page.
 const VALUE_CHARS_MAX: usize = 60;
 
-pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
+/// Blanks before what belongs to a heading.
+const INDENT: u16 = 2;
+
+/// `width`: of the terminal, where it is one.
+pub(super) fn letter(letter: &LetterView, now: SystemTime, width: Option<u16>) -> String {
+    let width = width.map(|width| width.saturating_sub(INDENT));
     // An event of a newer rowhook that does not read is left out; the rest of the page is still of use.
     let event: Option<Event> = letter.change.as_ref().and_then(|change| serde_json::from_str(change.get()).ok());
     let mut page = format!("dead letter {}\n", letter.number);
@@ -29,15 +35,15 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime) -> String {
         page += "\nattempts\n";
         let numbers = attempt_numbers(letter.attempts.len(), letter.attempts_total);
         let rows = numbers.zip(&letter.attempts).map(attempt);
-        page += &indent(&table(&["", "at", "took", "answer", "text"], rows));
+        page += &indent(&folded_table(&["", "at", "took", "answer", "text"], rows, width));
     }
     if let Some(log) = &letter.saga {
         page += "\nsaga\n";
-        page += &indent(&saga::saga(log, letter.number, letter.resolved.is_some()));
+        page += &indent(&saga::saga(log, letter.number, letter.resolved.is_some(), width));
     }
     if let Some(event) = &event {
         page += "\nrow\n";
-        page += &indent(&row(event));
+        page += &indent(&row(event, width));
     }
     page
 }
@@ -121,7 +127,7 @@ impl Image {
 }
 
 /// The columns with their values; of an update both, the changed ones marked.
-fn row(event: &Event) -> String {
+fn row(event: &Event, width: Option<u16>) -> String {
     let rows = |image: &Image| -> Vec<Vec<String>> {
         image.0.iter().map(|(column, value)| vec![column.clone(), shown(Some(value))]).collect()
     };
@@ -133,10 +139,10 @@ fn row(event: &Event) -> String {
                 let (old, new) = (shown(before.value(column)), shown(after.value(column)));
                 vec![mark.to_string(), column.clone(), old, new]
             });
-            table(&["", "column", "before", "after"], rows)
+            folded_table(&["", "column", "before", "after"], rows, width)
         }
-        (Some(before), None) => table(&["column", "before"], rows(before)),
-        (None, Some(after)) => table(&["column", "after"], rows(after)),
+        (Some(before), None) => folded_table(&["column", "before"], rows(before), width),
+        (None, Some(after)) => folded_table(&["column", "after"], rows(after), width),
         (None, None) => "no columns\n".to_string(),
     }
 }
@@ -175,7 +181,7 @@ mod tests {
         let event: Event = serde_json::from_str(text).expect("an event");
         let expected =
             "   column  before  after\n*  z       1       12.50\n   a       \"x\"     \"x\"\n   gone    null\n";
-        assert_eq!(row(&event), expected);
+        assert_eq!(row(&event, None), expected);
     }
 
     #[test]

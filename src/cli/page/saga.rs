@@ -4,17 +4,18 @@
 //! done comes with the view.
 
 use crate::admin::view::saga::{ActView, NextView, PossibleCommand, SagaView, StepView};
-use crate::cli::output::{clean, table};
+use crate::cli::output::{clean, folded_table};
 use crate::saga::{ActionState, Direction, SagaEffect};
 
 /// A table of the steps, and the effect in words.
-pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool) -> String {
+pub(super) fn saga(saga: &SagaView, number: u64, is_resolved: bool, width: Option<u16>) -> String {
     let callback = (!is(&saga.callback.state, ActionState::Waiting)).then(|| {
         let name = if goes(saga, Direction::Forward) { "on_success" } else { "on_failure" };
         row(name, &saga.callback, None)
     });
     let steps = saga.steps.iter().map(|step| row(&step.name, &step.act, Some(&step.undo)));
-    let steps = table(&["step", "state", "undo", "attempts", "message"], steps.chain(callback));
+    let head = ["step", "state", "undo", "attempts", "message"];
+    let steps = folded_table(&head, steps.chain(callback), width);
     let mut text = format!("{steps}\n{}\n", effect(saga));
     if !is_resolved {
         text += &advice(saga, number);
@@ -157,7 +158,7 @@ mod tests {
         };
         let steps = steps.iter().map(step).collect();
         let log = SagaLog { steps, direction, callback: act(callback), reason: None };
-        saga(&SagaView { next, ..SagaView::of(&log) }, 17, is_resolved)
+        saga(&SagaView { next, ..SagaView::of(&log) }, 17, is_resolved, None)
     }
 
     fn possible(list: &[(&str, &str)]) -> Option<NextView> {

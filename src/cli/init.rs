@@ -44,6 +44,9 @@ pub(super) struct InitArgs {
     source: SourceArgs,
 }
 
+/// The folder of the rule files.
+const RULES: &str = "rules";
+
 /// A file to be written, by its path below the directory.
 struct NewFile {
     path: PathBuf,
@@ -63,21 +66,24 @@ pub(super) async fn run(args: InitArgs, file: &File) -> anyhow::Result<CommandVe
     let url = args.url.as_deref();
     let rules: Vec<NewFile> = texts::rules(&tables, url, &settings.address())?
         .into_iter()
-        .map(|(name, text)| NewFile { path: Path::new("rules").join(name), text })
+        .map(|(name, text)| NewFile { path: Path::new(RULES).join(name), text })
         .collect();
     require_sound(&rules, url)?;
     let mut files = rules;
     files.push(NewFile { path: "rowhook.yaml".into(), text: texts::settings(&given)? });
     files.push(NewFile { path: ".gitignore".into(), text: texts::GITIGNORE.to_string() });
-    let mut printed = String::new();
+    let (mut printed, mut calls_placeholder) = (String::new(), false);
     for file in &files {
         let shown = output::clean(&file.path.display().to_string());
         printed += &match write_new(&args.dir, file)? {
-            Written::New => format!("wrote  {shown}\n"),
+            Written::New => {
+                calls_placeholder |= url.is_none() && file.path.starts_with(RULES);
+                format!("wrote  {shown}\n")
+            }
             Written::StaysAsItIs => format!("kept   {shown}: it is there already\n"),
         };
     }
-    output::print(&(printed + &texts::next_steps(&args.dir, &given, &tables[0], url)))?;
+    output::print(&(printed + &texts::next_steps(&args.dir, &given, &tables[0], calls_placeholder)))?;
     Ok(CommandVerdict::Done)
 }
 

@@ -182,7 +182,10 @@ fn with_targets(mut rule: Rule, targets: &[PlacedTarget]) -> Rule {
 pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
     let unreadable = |error: io::Error| {
         let message = match error.kind() {
-            io::ErrorKind::NotFound => "there is no such directory of rules; name it with --rules DIR".to_owned(),
+            io::ErrorKind::NotFound => {
+                "there is no such directory of rules; name it with --rules DIR, or let `rowhook init` write first rules"
+                    .to_owned()
+            }
             _ => format!("the rules can't be read: {error}"),
         };
         Diagnostic::of_file(dir, message)

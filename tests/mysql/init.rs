@@ -101,6 +101,7 @@ async fn init_writes_over_no_file() {
     assert_eq!(fs::read_to_string(home.path("made/rowhook.yaml")).expect("the file"), "rules: rules\n");
     let again = home.run(&arguments);
     assert_eq!((again.code, again.stdout.matches("kept ").count()), (0, 4), "{again:?}");
+    assert!(made.stdout.contains("placeholder") && !again.stdout.contains("placeholder"), "{again:?}");
 }
 
 #[tokio::test]

@@ -200,13 +200,15 @@ fn is_password_in_url(given: &SourceSettings) -> bool {
 }
 
 /// What to do now.
-pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &ListedTable, url: Option<&str>) -> String {
+///
+/// `calls_placeholder`: a rule file that calls one was written.
+pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &ListedTable, calls_placeholder: bool) -> String {
     let mut text = String::new();
     if is_password_in_url(given) {
-        text += "\nThe password is not in rowhook.yaml: name a file with it there (mysql_password_file), or set ROWHOOK_MYSQL\n\
-                 to the URL with the password.\n";
+        text += "\nThe password is not in rowhook.yaml: name a file with it there\n\
+                 (mysql_password_file), or set ROWHOOK_MYSQL to the URL with the password.\n";
     }
-    if url.is_none() {
+    if calls_placeholder {
         text += "\nThe rules call a placeholder: write the URL of your API into them.\n";
     }
     text += "\nNext:\n";
@@ -220,10 +222,13 @@ pub(super) fn next_steps(dir: &Path, given: &SourceSettings, first: &ListedTable
         }
         _ => ("rowhook preview --count 1".to_string(), "the next change"),
     };
-    let width = preview.len().max("rowhook check".len());
-    text += &format!("  {:<width$}   # are rules, server and account sound?\n", "rowhook check");
-    text += &format!("  {preview:<width$}   # the request for {of}; sends nothing\n");
-    text += &format!("  {:<width$}   # calls the API from now on\n", "rowhook run");
+    for (what, command) in [
+        ("are rules, server and account sound?", "rowhook check"),
+        (format!("the request for {of}; sends nothing").as_str(), preview.as_str()),
+        ("calls the API from now on", "rowhook run"),
+    ] {
+        text += &format!("  # {what}\n  {command}\n");
+    }
     text
 }
 

@@ -167,7 +167,7 @@ async fn a_stored_row_is_shown_as_an_insert_an_update_or_a_delete() {
             &["update DATABASE.orders {\"id\":42}\n", "    status=paid&total=120.50", "order-old   matches"],
         ),
         (
-            &["--row", "id=42", "--set", "status=paid", "total=99.99"],
+            &["--row", "id=42", "--set", "status=paid", "--set", "total=99.99"],
             &["`row.total >= 100` is false: row.total is \"99.99\""],
         ),
         (
@@ -175,7 +175,7 @@ async fn a_stored_row_is_shown_as_an_insert_an_update_or_a_delete() {
             &["status is the same, \"new\"", "`row.note is not none` is false"],
         ),
         (&["--row", "id=42", "--delete"], &["delete DATABASE.orders", "order-old   matches"]),
-        (&["--row", "status=new", "total=1"], &["insert DATABASE.orders {\"id\":43}"]),
+        (&["--row", "status=new", "--row", "total=1"], &["insert DATABASE.orders {\"id\":43}"]),
         (&["order-note", "--row", "id=42", "--curl"], &["curl -X PUT 'http://127.0.0.1:1/notes/***'"]),
     ] {
         let (code, printed) = of_row(insert, arguments).await;
@@ -198,10 +198,13 @@ async fn what_names_no_row_is_an_error_that_says_why() {
             &["--row", "id=1", "--set", "total=1.234"],
             "column total takes a number with up to 8 digits before and 2 behind the point",
         ),
-        (&["--row", "id=1", "--table", "DATABASE.nothing"], "fix:"),
-        (&["--row", "id=1", "id=2"], "--row names column id twice; give it one value"),
-        (&["--row", "id=1", "--row", "id=1"], "--row names column id twice; give it one value"),
-        (&["--row", "id=1", "--set", "total=1", "total=2"], "--set names column total twice; give it one value"),
+        (&["--row", "id=1", "--table", "DATABASE.nothing"], "fix: correct the name, or create the table;"),
+        (&["--row", "id=1", "--row", "id=2"], "--row names column id twice; give it one value"),
+        (
+            &["--row", "id=1", "--set", "total=1", "--set", "total=2"],
+            "--set names column total twice; give it one value",
+        ),
+        (&["--row", "id=1", "id=2"], "write --row or --set before each COLUMN=VALUE"),
         (&["--set", "id=1"], "--row"),
     ] {
         let (code, printed) = of_row(insert, arguments).await;

@@ -252,7 +252,7 @@ async fn one_request_is_sent_for_real_and_marked() {
     let receiver = Receiver::start(|request| match &*request.path {
         "/orders/1" => Answer::ok(),
         "/orders/2" => Answer::status(503),
-        _ => Answer::status(400),
+        _ => Answer::status(400).with_body("no such order"),
     });
     let rules = format!(
         "table: {database}.orders\nrules:\n  - name: first\n    on: insert\n    call: {{url: '{}/{{{{ row.id }}}}'}}\n  - name: second\n    on: \
@@ -263,9 +263,13 @@ async fn one_request_is_sent_for_real_and_marked() {
     let send =
         |arguments: &[&str]| home.run(&[&["preview", "--mysql", &server.root_url(), "--send"], arguments].concat());
     for (id, code, expected) in [
-        ("id=1", 0, "sent for rule first: answered 200: delivered"),
-        ("id=2", 1, "sent for rule first: answered 503: another attempt would follow after 500ms"),
-        ("id=3", 1, "sent for rule first: answered 400: it would become a dead letter (refused)"),
+        ("id=1", 0, "sent for rule first: answered 200\ndelivered\n"),
+        ("id=2", 1, "sent for rule first: answered 503\nanother attempt would follow after 500ms\n"),
+        (
+            "id=3",
+            1,
+            "sent for rule first: answered 400\n  no such order\nit would become a dead letter (refused): not retried\n",
+        ),
     ] {
         let finished = send(&["--row", id, "--yes"]);
         assert_eq!(finished.code, code, "{finished:?}");

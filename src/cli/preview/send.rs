@@ -13,6 +13,7 @@ use super::Made;
 use super::explained::PreviewVerdict;
 use crate::change::Change;
 use crate::delivery::{AfterAnswer, Client, Delivery, Outcome, Rehearsal, RehearsalEnd, Sinks};
+use crate::failure::Answer;
 use crate::rules::{ProxyServer, Rule};
 
 /// Sends what the one rule makes of the change that matches it.
@@ -35,18 +36,38 @@ pub(super) async fn send(
     let client = tokio::task::spawn_blocking(move || Client::through(proxy)).await??;
     let sent = rehearsal.send(&Sinks::new(client, None)).await;
     let (answer, after) = sent.map_err(|problem| anyhow!("nothing was sent: {problem}"))?;
+    let (verdict, told) = told(rule, &answer, &after);
+    output::print(&told)?;
+    Ok(verdict)
+}
+
+/// On a line each: what was answered, the beginning of its text, what would follow.
+fn told(rule: &Rule, answer: &Answer, after: &AfterAnswer) -> (CommandVerdict, String) {
+    let answered = answer.in_words();
     let (verdict, follows) = match after {
         AfterAnswer::Again { wait } => {
-            let wait = humantime::format_duration(wait);
+            let wait = humantime::format_duration(*wait);
             (CommandVerdict::Problems, format!("another attempt would follow after {wait}"))
         }
         AfterAnswer::Over(RehearsalEnd { outcome: Outcome::Delivered { .. }, .. }) => {
             (CommandVerdict::Done, "delivered".to_owned())
         }
-        AfterAnswer::Over(end) => (CommandVerdict::Problems, in_words(&end)),
+        AfterAnswer::Over(end) => {
+            (CommandVerdict::Problems, in_words(end).replacen(&format!(": {answered}: "), ": ", 1))
+        }
     };
-    output::print(&format!("sent for rule {}: {}: {}\n", rule.name, answer.in_words(), output::clean(&follows)))?;
-    Ok(verdict)
+    let text = match answer {
+        Answer::Status { excerpt, .. } if !excerpt.is_empty() => match rule.redact.is_empty() {
+            true => excerpt.as_str(),
+            // Answers often repeat what they were sent.
+            false => "(its text is not shown, because the rule has `redact`)",
+        },
+        _ => "",
+    };
+    let text: String = text.lines().map(|line| format!("  {}\n", output::clean(line))).collect();
+    let told =
+        format!("sent for rule {}: {}\n{text}{}\n", rule.name, output::clean(&answered), output::clean(&follows));
+    (verdict, told)
 }
 
 /// The only rule that matches.
@@ -70,5 +91,57 @@ fn in_words(end: &RehearsalEnd) -> String {
             format!("it would become a dead letter ({}): {}", failure.reason.as_str(), failure.message)
         }
         outcome => format!("{outcome:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::delivery::Failure;
+    use crate::failure::Reason;
+    use crate::rules::RuleSet;
+
+    #[test]
+    fn the_answer_is_told_once_with_the_beginning_of_its_text() {
+        let rules = "table: shop.users\nrules:\n  - {name: a, call: {url: 'http://a.test/'}}\n  - {name: b, redact: email, call: {url: \
+                     'http://a.test/'}}\n";
+        let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), rules.to_owned())], &|_| None).expect("they load");
+        let refused = |status: u16, message: &str| {
+            let outcome = Outcome::Dead(Failure { reason: Reason::Refused, message: message.to_owned() });
+            let answer = Answer::Status { status, excerpt: "{\"error\": \"no such\u{1b} user\"}\nend".to_owned() };
+            (answer, AfterAnswer::Over(RehearsalEnd { outcome, acted: None }))
+        };
+        let delivered = AfterAnswer::Over(RehearsalEnd { outcome: Outcome::Delivered { status: 201 }, acted: None });
+        let again = AfterAnswer::Again { wait: std::time::Duration::from_millis(500) };
+        let status = |status: u16| Answer::Status { status, excerpt: String::new() };
+        let lost = || Answer::Failed { error: "connection refused".to_owned() };
+        for (rule, (answer, after), expected) in [
+            (0, (status(201), delivered), "answered 201\ndelivered\n"),
+            (0, (lost(), again), "connection refused\nanother attempt would follow after 500ms\n"),
+            (
+                0,
+                refused(400, "answered 400: not retried"),
+                "answered 400\n  {\"error\": \"no such\u{fffd} user\"}\n  end\nit would become a dead letter (refused): not \
+                 retried\n",
+            ),
+            (
+                1,
+                refused(400, "answered 400: not retried"),
+                "answered 400\n  (its text is not shown, because the rule has `redact`)\nit would become a dead letter (refused): \
+                 not retried\n",
+            ),
+            (
+                0,
+                refused(207, "the answer refuses this row of the call: answered 400"),
+                "answered 207\n  {\"error\": \"no such\u{fffd} user\"}\n  end\nit would become a dead letter (refused): the \
+                 answer refuses this row of the call: answered 400\n",
+            ),
+        ] {
+            let rule = &rules.rules()[rule];
+            let (_, told) = told(rule, &answer, &after);
+            assert_eq!(told, format!("sent for rule {}: {expected}", rule.name));
+        }
     }
 }

@@ -40,8 +40,10 @@ fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Resu
         return Err(format!("rule {} is about {} now, not {}", head.rule, rule.tables, head.table));
     }
     if !rule.acts_on(change.op) {
-        let message = "has no call for this op now (`calls`); add one, or discard the dead letter";
-        return Err(format!("rule {} {message}: {}", head.rule, change.op));
+        return Err(format!(
+            "rule {} has no call for {} any more (`calls`); add one, or discard the dead letter",
+            head.rule, change.op
+        ));
     }
     let is_undecided = head.failure.reason == Reason::Undecided;
     let needed = |column: &str| rule.sends(&change.table, column) || (is_undecided && rule.decides_by(column));

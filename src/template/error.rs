@@ -110,10 +110,13 @@ pub enum Error {
         /// What has no value, as the rule writes it, with its backquotes.
         path: Option<String>,
     },
-    #[error("NULL can't be part of a text; give a replacement, for example `row.column or '-'`")]
+    #[error(
+        "NULL can't be part of a text; give a replacement, for example `row.column or '-'`; `rowhook check` names the columns that may be NULL, and where"
+    )]
     Null,
     #[error(
-        "NULL has no form; give a replacement, as in `row.column or ''`, or leave the field out with `row.column or omit`"
+        "NULL has no form; give a replacement, as in `row.column or ''`, or leave the field out with `row.column or omit`; \
+         `rowhook check` names the columns that may be NULL, and where"
     )]
     FormNull,
     #[error("a name within the value has `[` or `]`, which would move it to another field")]

@@ -154,8 +154,13 @@ fn without_fixtures_or_tables_it_says_how_to_begin() {
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("orders.yaml", RULE);
     let finished = home.run(&["test"]);
     assert_eq!(finished.code, 1);
-    assert!(finished.stderr.contains("there are no fixtures: write one into rules/tests"), "{finished:?}");
-    assert!(finished.stderr.contains("rowhook test --save-schema"), "{finished:?}");
+    assert!(
+        finished
+            .stderr
+            .contains("there are no fixtures; first make rules/tests/schema.yaml: `rowhook test --save-schema"),
+        "{finished:?}"
+    );
+    assert!(finished.stderr.contains("; then write one into rules/tests, for example"), "{finished:?}");
     fs::create_dir(home.path("rules/tests")).expect("making a folder");
     let finished = home.with_rule("tests/a.yaml", FIXTURES).run(&["test"]);
     assert!(finished.stderr.contains("there is no rules/tests/schema.yaml"), "{finished:?}");

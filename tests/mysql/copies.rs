@@ -123,7 +123,7 @@ async fn a_dead_letter_whose_op_has_no_call_any_more_is_not_replayed() {
     program.hang_up();
     program.wait_for_line("rules reloaded", DEADLINE);
     let replay = program.home().run(&["dead-letters", "replay", "--all"]);
-    assert!(replay.stdout.contains("rule copy has no call for this op now (`calls`)"), "{replay:?}");
+    assert!(replay.stdout.contains("rule copy has no call for delete any more (`calls`)"), "{replay:?}");
     assert!(replay.stdout.ends_with("1 delivered, 0 still dead, 1 not replayed\n"), "{replay:?}");
     assert_eq!((replay.code, receiver.count()), (1, 3));
 }

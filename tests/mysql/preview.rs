@@ -78,7 +78,7 @@ async fn each_rule_says_whether_it_matches_and_which_clause_says_no() {
         rules,
         [
             vec![
-                no("on", "it is for update, and this is one insert"),
+                no("on", "it is for update, and this is an insert"),
                 note(),
                 ("dead_letter".into(), String::new(), no_old.into())
             ],
@@ -106,7 +106,7 @@ async fn a_match_shows_the_request_with_its_secrets_masked() {
     let text = lines.join("\n");
     for expected in [
         "insert DATABASE.orders {\"id\":7}",
-        "  order-paid  does not match, `on`: it is for update, and this is one insert",
+        "  order-paid  does not match, `on`: it is for update, and this is an insert",
         "  order-note  matches",
         "    PUT http://127.0.0.1:1/notes/***",
         "    Content-Type: text/plain; charset=utf-8",
@@ -160,7 +160,7 @@ async fn a_stored_row_is_shown_as_an_insert_an_update_or_a_delete() {
     for (arguments, expected) in [
         (
             &["--row", "id=42"][..],
-            &["insert DATABASE.orders {\"id\":42}\n", "it is for update, and this is one insert"][..],
+            &["insert DATABASE.orders {\"id\":42}\n", "it is for update, and this is an insert"][..],
         ),
         (
             &["--row", "id=42", "--set", "status=paid"],

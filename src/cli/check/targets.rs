@@ -128,7 +128,9 @@ impl Way {
         let said = self.said(format!("{name} ({rules} {}): {problem}", self.rules.join(", ")));
         let fix = match is_placeholder(&self.destination.url) {
             true => "write the URL of your API in its place",
-            false if self.destination.proxy.is_some() => "correct the URL or the proxy, or what keeps them apart",
+            false if self.destination.proxy.is_some() => {
+                "correct the URL or the proxy, or let the proxy reach the server"
+            }
             false => "correct the URL, or what keeps this machine from the server",
         };
         CheckFinding::at(WARNING, &said, Some(fix.to_string()))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::change::{Cell, Change, json};
+use crate::change::{Cell, Change, Op, json};
 use crate::delivery::{Delivery, ShownRequest, ShownWork};
 use crate::printable::shortened;
 use crate::retry::{Retries, RetryPolicy};
@@ -128,7 +128,8 @@ fn why_not(rule: &Rule, change: &Arc<Change>, clause: Clause) -> String {
     match clause {
         Clause::On => {
             let ops: Vec<&str> = rule.on.iter().map(|op| op.as_str()).collect();
-            format!("it is for {}, and this is one {}", ops.join(", "), change.op.as_str())
+            let article = if matches!(change.op, Op::Insert | Op::Update) { "an" } else { "a" };
+            format!("it is for {}, and this is {article} {}", ops.join(", "), change.op.as_str())
         }
         Clause::OwnWrites => "rowhook wrote this change itself, and the rule has no `own_writes: true`".to_owned(),
         Clause::Changed => {

@@ -32,8 +32,12 @@ impl FixturePlaces {
             false => named.to_vec(),
         };
         if files.is_empty() {
-            let first = if schema.exists() { String::new() } else { format!("; first {}: {BEGIN}", schema.display()) };
-            bail!("there are no fixtures: write one into {}, for example shop.orders.yaml{first}", folder.display());
+            let example = folder.join("shop.orders.yaml");
+            let fixture = format!("write one into {}, for example {}", folder.display(), example.display());
+            match schema.exists() {
+                true => bail!("there are no fixtures; {fixture}"),
+                false => bail!("there are no fixtures; first make {}: {BEGIN}; then {fixture}", schema.display()),
+            }
         }
         Ok(FixturePlaces { files, schema })
     }

@@ -114,6 +114,18 @@ note: no fixture has a change that rule order-audit matches (rules/orders.yaml)
 }
 
 #[test]
+fn a_fixture_without_the_answer_that_the_rule_reads_is_told_so() {
+    let rule = "table: shop.orders\nrules:\n  - {name: judged, call: {url: 'http://127.0.0.1:1/', success: {when: answer.json.ok}}}\n";
+    let fixture = "tests:\n  - {name: a, insert: {id: 1, total: 1}, expect: {judged: {outcome: delivered}}}\n";
+    let home = home(fixture).with_rule("orders.yaml", rule);
+    let finished = home.run(&["test"]);
+    assert_eq!(finished.code, 1);
+    assert!(finished.stdout.contains("      why       its answer is empty; write `answer`\n"), "{}", finished.stdout);
+    let json: Value = serde_json::from_str(&home.run(&["test", "--json"]).stdout).expect("JSON");
+    assert_eq!(json["fixtures"][0]["differences"][0]["why"], "its answer is empty; write `answer`");
+}
+
+#[test]
 fn update_writes_what_the_rules_do_now_and_keeps_the_rest() {
     let home = home(&FIXTURES.replace("12.30", "12.31"));
     let finished = home.run(&["test", "--update"]);

@@ -8,7 +8,6 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use reqwest::header::HeaderValue;
 use url::Url;
 
 use crate::template::Secret;
@@ -83,11 +82,9 @@ impl ProxyServer {
     }
 
     /// The login as the proxy gets it: the value of `Proxy-Authorization` (RFC 7617).
-    pub fn authorization(&self) -> Option<HeaderValue> {
+    pub fn authorization(&self) -> Option<Secret> {
         let (_, encoded) = self.login.as_ref().zip(self.credentials.last())?;
-        let mut value = HeaderValue::try_from(format!("Basic {}", encoded.reveal())).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+        Some(Secret::new(&format!("Basic {}", encoded.reveal())))
     }
 
     /// What no answer may repeat into what is shown or stored: the password, and the login as the proxy gets it.

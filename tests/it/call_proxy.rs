@@ -38,8 +38,8 @@ fn failed(home: &Home, reason: &str) {
     assert!(!format!("{finished:?}{letter}").contains("s3cret"), "{finished:?}{letter}");
 }
 
-/// base64("me:s3cret/@").
-const LOGIN: &str = "proxy-authorization: basic bwu6cznjcmv0l0a=";
+/// base64("me:s3cret/@%41"), in lower case.
+const LOGIN: &str = "proxy-authorization: basic bwu6cznjcmv0l0alnde=";
 
 #[test]
 fn an_https_call_goes_through_a_tunnel_to_a_name_that_the_proxy_resolves() {
@@ -54,7 +54,7 @@ fn an_https_call_goes_through_a_tunnel_to_a_name_that_the_proxy_resolves() {
         });
         let home = home("      url: https://api.test/orders\n      tls: {ca: ca.pem}\n");
         home.write("rules/ca.pem", authority.pem());
-        let url = format!("http://me:s3cret%2F%40@{}", proxy.authority());
+        let url = format!("http://me:s3cret%2F%40%2541@{}", proxy.authority());
         delivered(&replay(&home.with_env("ROWHOOK_PROXY", &url)));
         assert_eq!(proxy.lines(), ["CONNECT api.test:443 HTTP/1.1"]);
         let head = proxy.heads()[0].to_lowercase();
@@ -69,7 +69,7 @@ fn an_http_call_is_handed_to_the_proxy_whole() {
     let receiver = Receiver::start(|_| Answer::ok());
     let port = receiver.port();
     let proxy = Proxy::start(move |_| Forward::To(port));
-    let home = home("      url: http://api.test:8080/orders?a=b\n").with_env("PROXY_PASSWORD", "s3cret%2F%40");
+    let home = home("      url: http://api.test:8080/orders?a=b\n").with_env("PROXY_PASSWORD", "s3cret%2F%40%2541");
     home.write(
         "rules/targets.yaml",
         &format!(
@@ -90,7 +90,7 @@ fn the_password_of_the_proxy_may_be_in_a_file() {
     let home = home("      url: http://api.test:8080/orders\n")
         .with_env("ROWHOOK_PROXY", &format!("http://me:old@{}", proxy.authority()))
         .with_env("ROWHOOK_PROXY_PASSWORD_FILE", "password");
-    home.write("password", "s3cret/@\n");
+    home.write("password", "s3cret/@%41\n");
     delivered(&replay(&home));
     assert!(proxy.heads()[0].to_lowercase().contains(LOGIN), "{:?}", proxy.heads());
     for (text, url, expected) in [

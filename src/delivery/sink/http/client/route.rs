@@ -6,6 +6,8 @@
 
 use std::sync::{Arc, PoisonError};
 
+use reqwest::header::HeaderValue;
+
 use super::error::cause_text;
 use super::pool::Pool;
 use super::{Client, Resolver, builder};
@@ -86,7 +88,11 @@ fn proxied(builder: reqwest::ClientBuilder, route: &ClientRoute) -> reqwest::Res
     let by_url = reqwest::Proxy::all(proxy.url().as_str())?;
     // Not by `basic_auth`, which decodes `%41` in a password.
     let with_login = match proxy.authorization() {
-        Some(authorization) => by_url.custom_http_auth(authorization),
+        Some(login) => {
+            let mut value = HeaderValue::try_from(login.reveal()).expect("base64 is visible ASCII");
+            value.set_sensitive(true);
+            by_url.custom_http_auth(value)
+        }
         None => by_url,
     };
     Ok(builder.proxy(with_login))

@@ -3,7 +3,6 @@
 //! In: a proxy, and a server's host and port. Out: a connection to the server (CONNECT, RFC 9110, section 9.3.6); otherwise one line
 //! that says why there is none, as a failed attempt would. Sends nothing to the server.
 
-use reqwest::header::HeaderValue;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -37,8 +36,8 @@ pub(super) async fn reach(proxy: &ProxyServer) -> Result<TcpStream, String> {
 pub(super) async fn open(proxy: &ProxyServer, authority: &str) -> Result<TcpStream, String> {
     let mut stream = reach(proxy).await?;
     let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n");
-    if let Some(Ok(login)) = proxy.authorization().as_ref().map(HeaderValue::to_str) {
-        request += &format!("Proxy-Authorization: {login}\r\n");
+    if let Some(login) = proxy.authorization() {
+        request += &format!("Proxy-Authorization: {}\r\n", login.reveal());
     }
     request += "\r\n";
     let broken = |error: std::io::Error| format!("the proxy {proxy}: {}", plain(&error));

@@ -110,7 +110,7 @@ fn the_password_of_the_proxy_may_be_in_a_file() {
 #[test]
 fn errors_of_the_proxy_are_told_apart_from_those_of_the_api() {
     let wants_login = "the proxy PROXY wants a user and a password, or others than these (407): give them in `proxy: http://user:password@host:port`";
-    let refused_connect = "the proxy PROXY does not connect to the API: it refused CONNECT, and its log says why";
+    let refused_connect = "the proxy PROXY does not connect to the API: it refused CONNECT, as some do for a wrong login; its log says why";
     for (forward, of_https, of_http) in [
         (Forward::Refuse(407), wants_login, wants_login),
         (Forward::Refuse(502), refused_connect, "answered 502"),

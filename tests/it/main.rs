@@ -22,6 +22,7 @@ mod hostile;
 mod letters;
 mod mistakes;
 mod named_files;
+mod real_proxy;
 mod replays_under_way;
 mod sagas;
 mod support_process;

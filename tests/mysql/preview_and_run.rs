@@ -14,6 +14,8 @@ use crate::support::random::Random;
 use crate::support::receiver::{Answer, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(600);
+/// A million verdicts take a minute.
+const PREVIEW_DEADLINE: Duration = Duration::from_secs(600);
 const RULES: usize = 10;
 /// A transaction changes so many rows at most.
 const ROWS_MAX: u64 = 50;
@@ -196,16 +198,10 @@ async fn what_preview_says_of_a_change_is_what_run_does_with_it() {
         count += made;
     }
 
-    let preview = home.run(&[
-        "preview",
-        "--mysql",
-        &server.root_url(),
-        "--from",
-        &place,
-        "--count",
-        &count.to_string(),
-        "--json",
-    ]);
+    let preview = home.run_within(
+        PREVIEW_DEADLINE,
+        &["preview", "--mysql", &server.root_url(), "--from", &place, "--count", &count.to_string(), "--json"],
+    );
     assert_eq!(preview.code, 0, "{}\n{rules}", preview.stderr);
     let mut said = Said::default();
     let mut lines = 0;

@@ -73,8 +73,13 @@ impl Home {
 
     /// Runs the program to its end, which must come within a minute.
     pub fn run(&self, args: &[&str]) -> Finished {
+        self.run_within(COMMAND_TIMEOUT, args)
+    }
+
+    /// As `run`, for what takes longer.
+    pub fn run_within(&self, deadline: Duration, args: &[&str]) -> Finished {
         let mut program = self.start(args);
-        let code = program.wait(COMMAND_TIMEOUT);
+        let code = program.wait(deadline);
         Finished { code, stdout: program.text(From::Stdout), stderr: program.text(From::Stderr) }
     }
 }

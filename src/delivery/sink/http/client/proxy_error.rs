@@ -16,7 +16,9 @@ pub(super) fn no_login(proxy: &ProxyServer) -> String {
 
 /// What is said of another answer than a success, to CONNECT.
 pub(super) fn refused(proxy: &ProxyServer) -> String {
-    format!("the proxy {proxy} does not connect to the API: it refused CONNECT, and its log says why")
+    format!(
+        "the proxy {proxy} does not connect to the API: it refused CONNECT, as some do for a wrong login; its log says why"
+    )
 }
 
 /// What is said where no answer to CONNECT came.

@@ -65,6 +65,38 @@ pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Puts new content in the place of a person's file: whole or not at all. A link stays, and the file that it leads to is
+/// replaced; its permissions stay. A file that is not there is made.
+///
+/// # Errors
+/// Those of writing, also where the file is read-only; the old file is as it was then.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        // No file, and no link that leads nowhere either.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => path.to_path_buf(),
+        Err(error) => return Err(error),
+    };
+    // A rename asks only for the directory: who may not write the file shall not replace it either.
+    let permissions = match OpenOptions::new().write(true).open(&target) {
+        Ok(file) => Some(file.metadata()?.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let unfinished = unfinished_of(&target);
+    let write = || {
+        let mut file = File::create(&unfinished)?;
+        if let Some(permissions) = permissions {
+            file.set_permissions(permissions)?;
+        }
+        file.write_all(content)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, &target)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+    sync_parent(&target)
+}
+
 /// Makes it durable that the file has this name.
 ///
 /// # Errors
@@ -125,6 +157,27 @@ mod tests {
         std::fs::write(&path, [0xff]).expect("written");
         assert_eq!(read_text(&path, 4).expect_err("no text").to_string(), "it is not UTF-8 text");
         assert_eq!(read(&folder.path().join("none"), 4).expect_err("none").kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all_behind_its_link_and_keeps_its_permissions() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let (path, link) = (folder.path().join("file"), folder.path().join("link"));
+        replace(&path, b"new").expect("made");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).expect("set");
+        std::os::unix::fs::symlink("file", &link).expect("linked");
+        replace(&link, b"second").expect("replaced");
+        assert_eq!(read(&path, 9).expect("read"), b"second");
+        let mode = |path: &Path| fs::symlink_metadata(path).expect("there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), fs::symlink_metadata(&link).expect("there").is_symlink()), (0o640, true));
+        // What can't be written whole leaves the old one.
+        fs::create_dir(unfinished_of(&path)).expect("in the way");
+        replace(&link, b"third").expect_err("in the way");
+        assert_eq!(read(&path, 9).expect("read"), b"second");
+        std::os::unix::fs::symlink("nowhere/file", folder.path().join("broken")).expect("linked");
+        replace(&folder.path().join("broken"), b"x").expect_err("no such folder");
+        assert!(fs::symlink_metadata(folder.path().join("broken")).expect("there").is_symlink());
     }
 
     #[test]

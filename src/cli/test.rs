@@ -15,6 +15,7 @@ use anyhow::anyhow;
 
 use super::{CommandVerdict, output, rule_files};
 use crate::config::{File, RulesArgs, SourceArgs};
+use crate::file;
 use crate::fixtures::{FixtureFile, FixtureResult, FixtureSchema, updated};
 use crate::rules::{Diagnostic, IfMissing, Judgement, RuleSet};
 use crate::schema::NamedTables;
@@ -120,7 +121,7 @@ fn update(
         ));
     }
     let after = tried(&again, rules);
-    std::fs::write(&file.path, changed.text).map_err(|error| anyhow!("{}: {error}", file.path.display()))?;
+    file::replace(&file.path, changed.text.as_bytes()).map_err(|error| anyhow!("{}: {error}", file.path.display()))?;
     let line = |((fixture, before), after): ((_, FixtureResult), &FixtureResult)| {
         let mut line = FixtureLine::of(fixture, before);
         if line.verdict == FixtureVerdict::Failed && after.passed() {

@@ -137,6 +137,18 @@ fn update_writes_what_the_rules_do_now_and_keeps_the_rest() {
 }
 
 #[test]
+fn update_that_cant_be_written_leaves_the_file_as_it_was() {
+    let before = FIXTURES.replace("12.30", "1.30");
+    let home = home(&before);
+    // As a full disk does, this lets nothing be written beside the file.
+    fs::create_dir(home.path("rules/tests/orders.yaml.unfinished")).expect("making a folder");
+    let finished = home.run(&["test", "--update"]);
+    assert_eq!(finished.code, 1, "{finished:?}");
+    assert!(finished.stderr.contains("rules/tests/orders.yaml: Is a directory"), "{}", finished.stderr);
+    assert_eq!(fs::read_to_string(home.path("rules/tests/orders.yaml")).expect("reading"), before);
+}
+
+#[test]
 fn problems_of_files_are_shown_with_their_places_and_other_fixtures_are_tried() {
     let text = FIXTURES.to_owned() + "  - name: b\n    insert: {id: 1, stat: paid}\n    expect: none\n";
     let finished = home(&text).run(&["test"]);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::super::{CommandVerdict, output, source_settings};
 use crate::config::SourceSettings;
+use crate::file;
 use crate::fixtures::{FIXTURE_FOLDER, SCHEMA_FILE, schema_text};
 use crate::rules::RuleSet;
 use crate::schema::MissingTable;
@@ -26,7 +27,8 @@ pub(super) async fn run(directory: &Path, rules: &RuleSet, source: SourceSetting
     let tables = source::declared_tables(&settings, &patterns).await?;
     let folder = directory.join(FIXTURE_FOLDER);
     let path = folder.join(SCHEMA_FILE);
-    let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, schema_text(&tables)));
+    let text = schema_text(&tables);
+    let written = fs::create_dir_all(&folder).and_then(|()| file::replace(&path, text.as_bytes()));
     written.map_err(|error| anyhow!("{}: {error}", path.display()))?;
     output::print(&format!("{}: {}\n", path.display(), output::count(tables.len() as u64, "table")))?;
     for MissingTable { what, fix, .. } in &missing {

@@ -91,9 +91,14 @@ fn double(number: f64, out: &mut String) -> Result<(), Fault> {
     if !number.is_finite() {
         return Err(damaged("a number that is not finite"));
     }
+    push_double(number, out);
+    Ok(())
+}
+
+/// Adds a finite number.
+pub fn push_double(number: f64, out: &mut String) {
     // Writing to a String cannot fail.
     let _ = write!(out, "{number:?}");
-    Ok(())
 }
 
 fn string(bytes: &[u8], out: &mut String) -> Result<(), Fault> {

@@ -149,6 +149,8 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
             verdict = classify(&answer, lack);
         }
     }
+    let of_items = results.iter_mut().flatten().map(|item| &mut item.answer);
+    auth::mask_shown(&ready.call, std::iter::once(&mut answer).chain(of_items));
     (answer, Judged { lack, verdict, results, end, health, retry_after, answer_wait, server_limit, hint })
 }
 

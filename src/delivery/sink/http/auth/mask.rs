@@ -20,21 +20,29 @@ where
     if excerpt.is_empty() && body.bytes.is_empty() && headers.is_empty() {
         return received;
     }
-    let secrets = secrets();
-    let mut secrets: Vec<_> = secrets.filter(|secret| !secret.as_ref().is_empty()).collect();
-    // One that is a part of another would leave the rest of it standing.
-    secrets.sort_by_key(|secret| Reverse(secret.as_ref().len()));
-    for secret in &secrets {
-        let secret = secret.as_ref();
-        if let Some(masked) = without(excerpt, secret) {
+    let secrets = longest_first(secrets());
+    mask_excerpt(excerpt, secrets.iter());
+    secrets.iter().for_each(|secret| mask_kept(&mut body.bytes, headers, secret.as_ref()));
+    received
+}
+
+/// Masks these secrets in what is shown of an answer.
+pub(super) fn mask_excerpt(excerpt: &mut String, secrets: impl Iterator<Item: AsRef<str>>) {
+    for secret in longest_first(secrets) {
+        if let Some(masked) = without(excerpt, secret.as_ref()) {
             *excerpt = masked;
         }
-        if let Some(begin) = cut_within(excerpt, secret) {
+        if let Some(begin) = cut_within(excerpt, secret.as_ref()) {
             excerpt.replace_range(begin.., "***");
         }
-        mask_kept(&mut body.bytes, headers, secret);
     }
-    received
+}
+
+/// One that is a part of another would leave the rest of it standing.
+fn longest_first<S: AsRef<str>>(secrets: impl Iterator<Item = S>) -> Vec<S> {
+    let mut secrets: Vec<S> = secrets.filter(|secret| !secret.as_ref().is_empty()).collect();
+    secrets.sort_by_key(|secret| Reverse(secret.as_ref().len()));
+    secrets
 }
 
 /// What is shorter than any credential may be part of what the answer says.

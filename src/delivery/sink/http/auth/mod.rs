@@ -99,11 +99,27 @@ fn secrets<'a>(
         Some(Auth::Aws(credentials)) => Some(credentials.session_token.iter().chain([&credentials.access_key])),
         _ => None,
     };
-    // What is shorter may be no secret, but the name of a region.
-    let of_templates = call.secrets().filter(|secret| secret.reveal().len() >= mask::SECRET_BYTES_MIN);
+    let of_headers = call.headers.iter().flat_map(|(_, template)| template.secrets()).filter(is_long);
     let of_call = token.into_iter().chain(of_aws.into_iter().flatten()).chain(client.proxy_credentials());
-    let of_call = of_call.chain(of_templates);
+    let of_call = of_call.chain(of_headers);
     of_call.map(|secret| Cow::Borrowed(secret.reveal())).chain(prepared.secrets())
+}
+
+/// What is shorter may be no secret, but the name of a region.
+fn is_long(secret: &&Secret) -> bool {
+    secret.reveal().len() >= mask::SECRET_BYTES_MIN
+}
+
+/// Masks in what is shown of answers all that the call's templates send of the environment. A rule reads an answer as it is: the name of
+/// an account is a part of what it says.
+pub(super) fn mask_shown<'a>(call: &Call, answers: impl Iterator<Item = &'a mut Answer>) {
+    for answer in answers {
+        if let Answer::Status { excerpt, .. } = answer
+            && !excerpt.is_empty()
+        {
+            mask::mask_excerpt(excerpt, call.secrets().filter(is_long).map(Secret::reveal));
+        }
+    }
 }
 
 /// What a call with a token is made over.

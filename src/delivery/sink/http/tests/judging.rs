@@ -53,14 +53,29 @@ fn a_success_is_done_only_if_its_body_says_what_was_asked() {
 fn delivery_of(call: &str, rule: &str) -> Delivery {
     let text =
         format!("table: shop.orders\nrules:\n  - name: r\n    {rule}\n    call: {{url: 'http://a.test/', {call}}}\n");
-    let rules =
-        RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|_| None).unwrap_or_else(|flaws| panic!("{flaws}"));
-    delivery(&rules.rules()[0], 1, 7)
+    let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), text)], &|name| {
+        (name == "ACCOUNT").then(|| "shop-account".to_owned())
+    });
+    delivery(&rules.unwrap_or_else(|flaws| panic!("{flaws}")).rules()[0], 1, 7)
 }
 
 fn judged(first: &Delivery, received: Received) -> (Answer, Judged) {
     let Work::Call(call) = &first.action().work else { panic!("a call") };
     judge(&prepare(first, call).expect("it renders"), received, first, 1)
+}
+
+#[test]
+fn what_a_rule_sends_of_the_environment_is_read_in_an_answer_and_not_shown() {
+    let call = "form: {account: '{{ env.ACCOUNT }}'}, success: {when: answer.json.account == 'shop-account'}";
+    let first = delivery_of(call, "retry_on: [5xx]");
+    assert_eq!(
+        judged(&first, received(200, r#"{"account": "shop-account"}"#)).1.verdict,
+        Verdict::Done { status: 200 }
+    );
+    let refused = r#"{"account": null, "you": "shop-account"}"#;
+    let (answer, judged) = judged(&first, received(200, refused));
+    let Answer::Status { excerpt, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!((judged.verdict, excerpt.as_str()), (Verdict::GiveUp, r#"{"account": null, "you": "***"}"#));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::support::proxy::{Forward, Proxy};
 use crate::support::receiver::{Answer, Authority, Receiver, Tls};
 
 /// A home with one letter and one rule with these keys of `call`, tried once.
-fn home(call: &str) -> Home {
+pub(crate) fn home(call: &str) -> Home {
     let rule = format!(
         "table: shop.orders\nrules:\n  - name: r\n    order_by: none\n    retry: {{retries: 0}}\n    call:\n{call}"
     );
@@ -18,7 +18,7 @@ fn home(call: &str) -> Home {
     home
 }
 
-fn replay(home: &Home) -> Finished {
+pub(crate) fn replay(home: &Home) -> Finished {
     home.run(&["dead-letters", "replay", "--all"])
 }
 

@@ -1,70 +1,68 @@
 //! Calls through tinyproxy, a proxy that people run: what it takes from rowhook is what a scripted one can't show.
 
-use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::letters::{Letter, fill};
+use crate::call_proxy;
+use crate::support::fetched::fetched;
+use crate::support::process::{Folder, POLL_INTERVAL, Process, free_port};
 use crate::support::program::Home;
 use crate::support::receiver::{Answer, Authority, Receiver, Tls};
 
 const DEADLINE: Duration = Duration::from_secs(60);
+const LOG: &str = "tinyproxy.log";
 const PASSWORD: &str = "s3cret-41";
 
 /// tinyproxy with a login, until it is dropped.
 struct RealProxy {
-    process: Child,
+    /// It ends with this.
+    _process: Process,
+    folder: Folder,
     address: String,
-    log: PathBuf,
 }
 
 impl RealProxy {
-    fn start(folder: &Path) -> RealProxy {
-        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
-        let got = Command::new(support.join("get-proxy.sh")).stderr(Stdio::inherit()).output().expect("bash runs");
-        assert!(got.status.success(), "no proxy");
-        let program = String::from_utf8(got.stdout).expect("a path");
-        let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-        let (settings, log) = (folder.join("tinyproxy.conf"), folder.join("tinyproxy.log"));
+    fn start() -> RealProxy {
+        let program = fetched("get-proxy.sh");
+        // Another process may take the port first.
+        (0..5).find_map(|_| RealProxy::on(&program, free_port())).expect("a port that stays free")
+    }
+
+    /// None: it ended at once.
+    fn on(program: &Path, port: u16) -> Option<RealProxy> {
+        let folder = Folder::new("rowhook-proxy-");
+        let settings = folder.path().join("tinyproxy.conf");
         let text = format!(
-            "Port {}\nListen 127.0.0.1\nAllow 127.0.0.1\nBasicAuth me {PASSWORD}\nLogFile \"{}\"\nLogLevel Connect\n",
-            free.port(),
-            log.display()
+            "Port {port}\nListen 127.0.0.1\nAllow 127.0.0.1\nBasicAuth me {PASSWORD}\nLogFile \"{}\"\nLogLevel Connect\n",
+            folder.path().join(LOG).display()
         );
         std::fs::write(&settings, text).expect("the folder takes it");
-        let started = Command::new(program.trim()).arg("-d").arg("-c").arg(&settings).stdout(Stdio::null()).spawn();
-        let mut proxy = RealProxy { process: started.expect("it starts"), address: free.to_string(), log };
-        let give_up_at = Instant::now() + DEADLINE;
-        while TcpStream::connect(free).is_err() {
-            let ended = proxy.process.try_wait().expect("it can be asked");
-            assert!(ended.is_none() && Instant::now() < give_up_at, "it does not listen: {ended:?}");
+        let mut command = Command::new(program);
+        command.arg("-d").arg("-c").arg(&settings).stdout(Stdio::null());
+        let mut process = Process::start(&mut command).expect("it starts");
+        let (address, give_up_at) = (format!("127.0.0.1:{port}"), Instant::now() + DEADLINE);
+        while TcpStream::connect(&address).is_err() {
+            if process.try_wait().is_some() {
+                return None;
+            }
+            assert!(Instant::now() < give_up_at, "it does not listen");
+            thread::sleep(POLL_INTERVAL);
         }
-        proxy
+        Some(RealProxy { _process: process, folder, address })
     }
 
     fn log(&self) -> String {
-        std::fs::read_to_string(&self.log).expect("it writes a log")
-    }
-}
-
-impl Drop for RealProxy {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        std::fs::read_to_string(self.folder.path().join(LOG)).expect("it writes a log")
     }
 }
 
 /// A home with one letter, whose rule calls this URL once.
 fn home(url: &str) -> Home {
-    let rule = format!(
-        "table: shop.orders\nrules:\n  - name: r\n    order_by: none\n    retry: {{retries: 0}}\n    call: {{url: \"{url}\", tls: {{ca: ca.pem}}}}\n"
-    );
-    let rule = if url.starts_with("https") { rule } else { rule.replace(", tls: {ca: ca.pem}", "") };
-    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("r.yaml", &rule);
-    fill(&home, &[Letter::of("r", 1)]);
-    home
+    let tls = if url.starts_with("https") { "      tls: {ca: ca.pem}\n" } else { "" };
+    call_proxy::home(&format!("      url: \"{url}\"\n{tls}"))
 }
 
 #[test]
@@ -73,12 +71,11 @@ fn a_real_proxy_takes_calls_with_and_without_tls_and_refuses_a_wrong_login() {
     let tls = Tls::new(&authority.issue(&["localhost"]));
     let secure = Receiver::start_tls(tls, |_| Answer::ok());
     let plain = Receiver::start(|_| Answer::ok());
-    let folder = home("http://127.0.0.1:1/");
-    let proxy = RealProxy::start(&folder.path("."));
+    let proxy = RealProxy::start();
     let through = |home: Home, login: &str| {
         home.write("rules/ca.pem", authority.pem());
         let home = home.with_env("ROWHOOK_PROXY", &format!("http://{login}{}", proxy.address));
-        home.run(&["dead-letters", "replay", "--all"])
+        call_proxy::replay(&home)
     };
     let no_login = "wants a user and a password, or others than these (407)";
     for (url, receiver, wrong_login) in [

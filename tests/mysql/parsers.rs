@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::support::fetched::fetched;
 use crate::support::mysql::MysqlServer;
 use crate::support::program::Home;
 
@@ -25,13 +25,9 @@ struct Api {
 
 impl Api {
     fn start() -> Api {
-        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
-        let got = Command::new(support.join("get-parsers.sh")).stderr(Stdio::inherit()).output().expect("bash runs");
-        assert!(got.status.success(), "the parsers can't be had, see above");
-        let folder = String::from_utf8(got.stdout).expect("a path");
         let mut process = Command::new("node")
-            .arg(support.join("parsers.mjs"))
-            .arg(folder.trim())
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/parsers.mjs"))
+            .arg(fetched("get-parsers.sh"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -13,6 +13,7 @@ use mysql_async::prelude::Queryable as _;
 use mysql_async::{Params, Value as Cell};
 use serde_json::Value;
 
+use crate::support::fetched::fetched;
 use crate::support::mysql::MysqlServer;
 use crate::support::program::Home;
 use crate::support::proxy::{Forward, Proxy};
@@ -73,13 +74,9 @@ struct Apis {
 
 impl Apis {
     fn start(home: &Path) -> Apis {
-        let support = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support");
-        let got = Command::new(support.join("get-vendors.sh")).stderr(Stdio::inherit()).output().expect("bash runs");
-        assert!(got.status.success(), "the vendors' libraries can't be had, see above");
-        let folder = String::from_utf8(got.stdout).expect("a path");
         let mut process = Command::new("node")
-            .arg(support.join("vendors/main.mjs"))
-            .arg(folder.trim())
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/vendors/main.mjs"))
+            .arg(fetched("get-vendors.sh"))
             .arg(home)
             .env("NODE_EXTRA_CA_CERTS", home.join("ca.pem"))
             .envs(SECRETS)

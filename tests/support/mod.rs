@@ -6,6 +6,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses a part of it")]
 
 pub mod authorization_server;
+pub mod fetched;
 pub mod mysql;
 pub mod process;
 pub mod program;

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -20,6 +20,7 @@ use mysql_async::{Conn, OptsBuilder};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rustix::process::Signal;
 
+use super::fetched::fetched;
 use super::process::{Folder, POLL_INTERVAL, Process, free_port};
 
 /// A server is ready in half a second; many at once on a small machine take longer.
@@ -264,13 +265,7 @@ pub fn tool(name: &str) -> PathBuf {
 /// The cache folder that get-mysql.sh fills; asked for once per process.
 fn installation() -> &'static Path {
     static INSTALLATION: OnceLock<PathBuf> = OnceLock::new();
-    INSTALLATION.get_or_init(|| {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/get-mysql.sh");
-        let output = Command::new(script).stderr(Stdio::inherit()).output().expect("running get-mysql.sh");
-        assert!(output.status.success(), "{script} found no MySQL; it says above what can be done");
-        let folder = String::from_utf8(output.stdout).expect("a path in UTF-8");
-        PathBuf::from(folder.trim_end_matches('\n'))
-    })
+    INSTALLATION.get_or_init(|| fetched("get-mysql.sh"))
 }
 
 /// Whether a server on this socket sends its greeting, not an error: a packet of protocol version 10.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use self::finding::{CheckFinding, OK, PROBLEM, WARNING};
 use super::{CommandVerdict, call_settings, instance, output, rule_files, source_settings};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, IfMissing, ProxyChoice, RuleSet};
+use crate::rules::{Diagnostics, IfMissing, RuleSet};
 use crate::schema::NamedTables;
 use crate::source::{self, EncryptedServers};
 use crate::write_back::Database;
@@ -68,10 +68,10 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     // Settings first: a wrong argument is no finding about rules or server.
     let data = args.data.resolve(file);
     let servers = if args.offline { None } else { Some(servers(args.source, args.write, &data, file)?) };
-    let proxy = call_settings::proxy(args.calls, file)?.map_or(ProxyChoice::Direct, ProxyChoice::Through);
+    let proxy = call_settings::proxy(args.calls, file)?;
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
-    if let ProxyChoice::Through(proxy) = &proxy {
+    if let Some(proxy) = &proxy {
         let what = format!("calls go through the proxy {proxy}, unless their target says otherwise");
         findings.push(CheckFinding::ok(what));
     }
@@ -94,8 +94,8 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     }
     if let Ok(rules) = &loaded {
         findings.extend(match (args.connect, args.offline) {
-            (true, _) => targets::connections(rules, &proxy).await,
-            (false, false) => targets::names(rules, &proxy).await,
+            (true, _) => targets::connections(rules, proxy.as_ref()).await,
+            (false, false) => targets::names(rules, proxy.as_ref()).await,
             (false, true) => Vec::new(),
         });
     }

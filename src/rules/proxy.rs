@@ -4,6 +4,7 @@
 //! `Debug`. Deliberately knows nothing of the environment's `HTTP_PROXY`: a proxy sees where calls go, so it is named.
 
 use std::fmt;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,9 +18,8 @@ use crate::template::Secret;
 pub struct ProxyServer {
     /// Without user and password.
     url: Url,
-    login: Option<(Secret, Secret)>,
-    /// The password, and the login as the proxy gets it.
-    credentials: Vec<Secret>,
+    /// The user; the password, and both as the proxy gets them (RFC 7617).
+    login: Option<(Secret, [Secret; 2])>,
 }
 
 impl ProxyServer {
@@ -53,11 +53,11 @@ impl ProxyServer {
     }
 
     fn new(url: Url, login: Option<(Secret, Secret)>) -> ProxyServer {
-        let credentials = login.as_ref().map_or_else(Vec::new, |(user, password)| {
-            let both = format!("{}:{}", user.reveal(), password.reveal());
-            vec![password.clone(), Secret::new(&STANDARD.encode(both))]
+        let login = login.map(|(user, password)| {
+            let encoded = STANDARD.encode(format!("{}:{}", user.reveal(), password.reveal()));
+            (user, [password, Secret::new(&encoded)])
         });
-        ProxyServer { url, login, credentials }
+        ProxyServer { url, login }
     }
 
     /// The same with another password.
@@ -78,18 +78,18 @@ impl ProxyServer {
 
     /// User and password.
     pub fn login(&self) -> Option<(&Secret, &Secret)> {
-        self.login.as_ref().map(|(user, password)| (user, password))
+        self.login.as_ref().map(|(user, [password, _])| (user, password))
     }
 
     /// The login as the proxy gets it: the value of `Proxy-Authorization` (RFC 7617).
     pub fn authorization(&self) -> Option<Secret> {
-        let (_, encoded) = self.login.as_ref().zip(self.credentials.last())?;
+        let (_, [_, encoded]) = self.login.as_ref()?;
         Some(Secret::new(&format!("Basic {}", encoded.reveal())))
     }
 
     /// What no answer may repeat into what is shown or stored: the password, and the login as the proxy gets it.
     pub fn credentials(&self) -> &[Secret] {
-        &self.credentials
+        self.login.as_ref().map_or(&[], |(_, credentials)| credentials)
     }
 }
 
@@ -114,7 +114,18 @@ pub enum ProxyChoice {
     AsSet,
     /// `proxy: none`.
     Direct,
-    Through(std::sync::Arc<ProxyServer>),
+    Through(Arc<ProxyServer>),
+}
+
+impl ProxyChoice {
+    /// The proxy that such calls go through; `as_set` is that of the settings.
+    pub fn resolved<'p>(&'p self, as_set: Option<&'p Arc<ProxyServer>>) -> Option<&'p Arc<ProxyServer>> {
+        match self {
+            ProxyChoice::AsSet => as_set,
+            ProxyChoice::Direct => None,
+            ProxyChoice::Through(proxy) => Some(proxy),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ struct Way {
 }
 
 /// What is known of the names, without a connection.
-pub(super) async fn names(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFinding> {
+pub(super) async fn names(rules: &RuleSet, proxy: Option<&Arc<ProxyServer>>) -> Vec<CheckFinding> {
     let mut ways = ways(rules, proxy);
     // One look-up for each name, whatever its port.
     let mut seen: Vec<String> = Vec::new();
@@ -50,7 +50,7 @@ pub(super) async fn names(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFind
 }
 
 /// The names, and a connection to each.
-pub(super) async fn connections(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<CheckFinding> {
+pub(super) async fn connections(rules: &RuleSet, proxy: Option<&Arc<ProxyServer>>) -> Vec<CheckFinding> {
     let ways = ways(rules, proxy);
     let found = join_all(ways.iter().map(async |way| match is_placeholder(&way.destination.url) {
         true => Err("it is a placeholder".to_string()),
@@ -71,11 +71,8 @@ fn is_placeholder(url: &Url) -> bool {
 }
 
 /// Each way once, in the order of the files; `proxy` is that of the settings.
-fn ways(rules: &RuleSet, proxy: &ProxyChoice) -> Vec<Way> {
-    let through = |choice: &ProxyChoice| match (choice, proxy) {
-        (ProxyChoice::Through(proxy), _) | (ProxyChoice::AsSet, ProxyChoice::Through(proxy)) => Some(proxy.clone()),
-        (ProxyChoice::AsSet | ProxyChoice::Direct, _) => None,
-    };
+fn ways(rules: &RuleSet, proxy: Option<&Arc<ProxyServer>>) -> Vec<Way> {
+    let through = |choice: &ProxyChoice| choice.resolved(proxy).cloned();
     let mut ways: Vec<Way> = Vec::new();
     for rule in rules.rules() {
         for (action, call) in rule.actions.iter().filter_map(|action| Some((action, action.call()?))) {

@@ -6,14 +6,10 @@
 use std::sync::Arc;
 
 use super::explained::Explained;
-use crate::rules::{ProxyChoice, ProxyServer, Rule};
+use crate::rules::{ProxyServer, Rule};
 
 pub(super) fn shown(explained: Explained, rule: &Rule, as_set: Option<&Arc<ProxyServer>>) -> Explained {
-    let proxy = match &rule.first_action().target.proxy {
-        ProxyChoice::AsSet => as_set,
-        ProxyChoice::Direct => None,
-        ProxyChoice::Through(proxy) => Some(proxy),
-    };
+    let proxy = rule.first_action().target.proxy.resolved(as_set);
     let Explained { request: Some(mut request), mut then, .. } = explained else { return explained };
     if let Some(proxy) = proxy {
         then.insert(0, format!("through the proxy {proxy}"));

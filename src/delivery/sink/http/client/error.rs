@@ -62,7 +62,7 @@ pub(super) fn unknown_name(words: &str, key: &str) -> String {
 }
 
 /// The words are those of the C library, of which there is more than one.
-pub(super) fn dns_text(words: &str, key: &str) -> String {
+fn dns_text(words: &str, key: &str) -> String {
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if has(&["Name or service not known", "Name does not resolve", "No address associated", "nodename nor servname"]) {
         format!(
@@ -94,7 +94,12 @@ pub(super) fn is_unsent(error: &reqwest::Error) -> bool {
         })
 }
 
-pub(super) fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
+/// Why there is no connection.
+pub(super) fn connect_text(error: &std::io::Error) -> String {
+    io_text(error, false).unwrap_or_else(|| format!("no connection: {error}"))
+}
+
+fn io_text(error: &std::io::Error, answering: bool) -> Option<String> {
     use std::io::ErrorKind;
     // What an I/O error wraps is not among its sources, and the TLS layers wrap one in another.
     if let Some(inner) = error.get_ref() {

@@ -23,7 +23,7 @@ use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::super::egress;
-use super::error::{dns_text, io_text};
+use super::error::{connect_text, unknown_name};
 use super::{CONNECT_TIMEOUT, tunnel};
 use crate::printable::{is_printable, shortened};
 use crate::rules::{Egress, ProxyServer, TargetTls, Verification};
@@ -111,10 +111,9 @@ impl Destination {
     }
 
     async fn connect(&self, addresses: &[SocketAddr]) -> Result<Handshake, String> {
-        let plain = |error: std::io::Error| io_text(&error, false).unwrap_or_else(|| format!("no connection: {error}"));
         let is_https = self.url.scheme() == "https";
         let socket = match &self.proxy {
-            None => TcpStream::connect(addresses).await.map_err(plain)?,
+            None => TcpStream::connect(addresses).await.map_err(|error| connect_text(&error))?,
             Some(proxy) if is_https => {
                 let host = self.url.host_str().unwrap_or_default();
                 let port = self.url.port_or_known_default().unwrap_or_default();
@@ -128,10 +127,11 @@ impl Destination {
         let config = config(self.tls.as_deref())?;
         let host = self.url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_string()).map_err(|error| format!("TLS: {error}"))?;
-        let mut stream = TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(plain)?;
+        let mut stream =
+            TlsConnector::from(Arc::new(config)).connect(name, socket).await.map_err(|error| connect_text(&error))?;
         let shown = shown(&stream);
         match tokio::time::timeout(REFUSAL_TIMEOUT, stream.read(&mut [0; 1])).await {
-            Ok(Err(error)) => Err(plain(error)),
+            Ok(Err(error)) => Err(connect_text(&error)),
             Ok(Ok(0)) => {
                 Err("the server closes the connection right after the handshake; perhaps it wants another client \
                               certificate"
@@ -145,12 +145,9 @@ impl Destination {
 
 /// The addresses of a name.
 async fn found_in_time(name: &str) -> Result<Vec<SocketAddr>, String> {
-    let unresolved = |words: &str| format!("the host name cannot be resolved: {words}");
-    match tokio::time::timeout(LOOK_UP_TIMEOUT, egress::look_up(name)).await {
-        Ok(Ok(found)) => Ok(found),
-        Ok(Err(error)) => Err(unresolved(&dns_text(&error.to_string(), "url"))),
-        Err(_) => Err(unresolved("this machine's name server does not answer in time")),
-    }
+    let found = tokio::time::timeout(LOOK_UP_TIMEOUT, egress::look_up(name)).await;
+    let found = found.map_err(|_| unknown_name("this machine's name server does not answer in time", "url"))?;
+    found.map_err(|error| unknown_name(&error.to_string(), "url"))
 }
 
 fn shown(stream: &TlsStream<TcpStream>) -> Handshake {

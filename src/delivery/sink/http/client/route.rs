@@ -33,11 +33,7 @@ impl Client {
         tls: Option<&Arc<TargetTls>>,
         proxy: &ProxyChoice,
     ) -> Result<Client, String> {
-        let proxy = match proxy {
-            ProxyChoice::AsSet => self.proxy_as_set.clone(),
-            ProxyChoice::Direct => None,
-            ProxyChoice::Through(proxy) => Some(Arc::clone(proxy)),
-        };
+        let proxy = proxy.resolved(self.proxy_as_set.as_ref()).cloned();
         if tls.is_none() && proxy == self.proxy {
             return Ok(self.clone());
         }

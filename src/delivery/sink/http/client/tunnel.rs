@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::PROXY_AUTHENTICATION_REQUIRED;
-use super::error::{dns_text, io_text};
+use super::error::{connect_text, unknown_name};
 use super::proxy_error::{closed, no_login, refused, too_large};
 use crate::rules::ProxyServer;
 
@@ -22,11 +22,10 @@ pub(super) async fn reach(proxy: &ProxyServer) -> Result<TcpStream, String> {
     let url = proxy.url();
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let port = url.port_or_known_default().unwrap_or_default();
-    let unresolved = |error: std::io::Error| {
-        format!("the proxy {proxy}: the host name cannot be resolved: {}", dns_text(&error.to_string(), "proxy"))
-    };
+    let unresolved =
+        |error: std::io::Error| format!("the proxy {proxy}: {}", unknown_name(&error.to_string(), "proxy"));
     let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(unresolved)?.collect();
-    TcpStream::connect(&addresses[..]).await.map_err(|error| format!("the proxy {proxy}: {}", plain(&error)))
+    TcpStream::connect(&addresses[..]).await.map_err(|error| format!("the proxy {proxy}: {}", connect_text(&error)))
 }
 
 /// Lets the proxy connect to `authority`, a host and its port.
@@ -40,7 +39,7 @@ pub(super) async fn open(proxy: &ProxyServer, authority: &str) -> Result<TcpStre
         request += &format!("Proxy-Authorization: {}\r\n", login.reveal());
     }
     request += "\r\n";
-    let broken = |error: std::io::Error| format!("the proxy {proxy}: {}", plain(&error));
+    let broken = |error: std::io::Error| format!("the proxy {proxy}: {}", connect_text(&error));
     stream.write_all(request.as_bytes()).await.map_err(broken)?;
     let mut head = Vec::new();
     // Byte by byte: what follows the head is the server's.
@@ -63,8 +62,4 @@ pub(super) async fn open(proxy: &ProxyServer, authority: &str) -> Result<TcpStre
 fn status(head: &[u8]) -> Option<u16> {
     let line = head.split(|byte| *byte == b'\r').next()?;
     String::from_utf8_lossy(line).split(' ').nth(1)?.parse().ok()
-}
-
-fn plain(error: &std::io::Error) -> String {
-    io_text(error, false).unwrap_or_else(|| format!("no connection: {error}"))
 }

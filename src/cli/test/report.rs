@@ -247,7 +247,7 @@ struct Excerpts {
 impl Excerpts {
     /// Sentences are shown whole, values as far as they fit on a line.
     fn of(part: &str, expected: &str, actual: &str) -> Excerpts {
-        let part = part.rsplit_once("].").filter(|_| part.starts_with("calls[")).map_or(part, |(_, part)| part);
+        let part = part.split_once("].").filter(|_| part.starts_with("calls[")).map_or(part, |(_, part)| part);
         let values = ["method", "url", "headers", "json", "form", "text", "sql", "params"];
         let is_value = values.iter().any(|value| part.starts_with(value));
         let is_long = |text: &str| text.chars().count() > VALUE_CHARS_MAX;
@@ -304,6 +304,7 @@ mod tests {
         assert_eq!((beginning.from, beginning.expected.as_str()), (0, format!("{}…", "a".repeat(62)).as_str()));
         // Sentences and what fits are whole.
         assert_eq!(Excerpts::of("calls[0].result", &long, "b").expected, long);
+        assert_eq!(Excerpts::of("calls[0].json.items[0].sku", &long, &other).from, from);
         assert_eq!(
             Excerpts::of("url", "a", "b"),
             Excerpts { from: 0, expected: "a".to_owned(), actual: "b".to_owned() }

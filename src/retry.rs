@@ -63,7 +63,7 @@ impl RetryPolicy {
     }
 
     /// The rest of the sequence, after so many of its waits.
-    pub fn waits_after(&self, waited: u32) -> Waits {
+    pub fn waits_after(&self, waited: u64) -> Waits {
         let mut policy = ExponentialBackoff {
             initial_interval: self.initial.min(self.max_delay),
             randomization_factor: self.jitter.clamp(0.0, 1.0),
@@ -74,7 +74,8 @@ impl RetryPolicy {
         };
         policy.reset();
         // Beyond any duration it is infinite, and the longest wait is the smaller one.
-        let grown = policy.initial_interval.as_secs_f64() * policy.multiplier.powf(f64::from(waited));
+        let waited = f64::from(u32::try_from(waited).unwrap_or(u32::MAX));
+        let grown = policy.initial_interval.as_secs_f64() * policy.multiplier.powf(waited);
         policy.current_interval = Duration::from_secs_f64(grown.min(self.max_delay.as_secs_f64()));
         Waits { policy, max_delay: self.max_delay }
     }
@@ -126,7 +127,7 @@ mod tests {
                 let mut rest = policy.waits_after(waited);
                 assert_eq!([rest.next_wait(), rest.next_wait()], all[waited as usize..][..2], "{policy:?} {waited}");
             }
-            assert_eq!(policy.waits_after(u32::MAX).next_wait(), all[8], "{policy:?}");
+            assert_eq!(policy.waits_after(u64::MAX).next_wait(), all[8], "{policy:?}");
         }
     }
 

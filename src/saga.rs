@@ -125,7 +125,7 @@ pub struct StepLog {
     /// Stays waiting where the rule has no `undo` for the step, or nothing is to be undone.
     pub undo: ActionLog,
     /// Its failed calls that count against its retries, where a query found that the last of them had not happened.
-    pub failed: u32,
+    pub failed_calls: u32,
     /// The step's answer, as far as later templates may read it.
     pub answer: Option<KeptAnswer>,
 }
@@ -182,8 +182,8 @@ pub struct ActionResult {
     pub end: ActionEnd,
     /// Calls that were made.
     pub attempts: u64,
-    /// The step's failed calls that count against its retries, with those in [`StepLog::failed`].
-    pub failed: u64,
+    /// The step's failed calls that count against its retries, with those in [`StepLog::failed_calls`].
+    pub failed_calls: u64,
     /// For people; without row values.
     pub message: String,
 }

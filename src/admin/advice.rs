@@ -121,7 +121,7 @@ mod tests {
                 name: name.into(),
                 act,
                 undo,
-                failed: 0,
+                failed_calls: 0,
                 answer: None,
             })
         };
@@ -223,7 +223,7 @@ mod tests {
                 name: format!("s{n}").into(),
                 act: act(*state),
                 undo: act(*undo),
-                failed: 0,
+                failed_calls: 0,
                 answer: None,
             };
             let steps = states.iter().enumerate().map(step).collect();

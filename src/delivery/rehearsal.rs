@@ -52,7 +52,7 @@ impl Rehearsal {
         let ready = Ready::prepare_to_rehearse(&delivery);
         let exact = RetryPolicy { jitter: 0.0, ..delivery.action().retry.clone() };
         let mut under_way = AttemptsUnderWay::new(Bundle::One(delivery), 0, Intent::Durable);
-        under_way.waits = Some(exact.waits_after(u32::try_from(under_way.failed).unwrap_or(u32::MAX)));
+        under_way.waits = Some(exact.waits_after(under_way.failed));
         match ready {
             Ok(ready) => Ok(Rehearsal { under_way, ready }),
             Err(message) => {

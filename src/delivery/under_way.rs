@@ -113,19 +113,13 @@ impl AttemptsUnderWay {
             }
         };
         let given_up = if self.may_have_happened { ActionEnd::Unknown } else { ActionEnd::Failed };
-        let (attempts, failed) = (self.attempts.total(), self.failed);
-        Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts, failed, message: said })
+        let (attempts, failed_calls) = (self.attempts.total(), self.failed);
+        Some(ActionResult { end: self.end.take().unwrap_or(given_up), attempts, failed_calls, message: said })
     }
 
     /// The wait before the first attempt: that of a retry, where a query found that an earlier call had not happened.
     pub fn first_wait(&mut self) -> Duration {
-        match u32::try_from(self.failed).unwrap_or(u32::MAX) {
-            0 => Duration::ZERO,
-            failed => {
-                let waits = self.bundle.action().retry.waits_after(failed - 1);
-                self.waits.insert(waits).next_wait()
-            }
-        }
+        if self.failed == 0 { Duration::ZERO } else { self.own_wait() }
     }
 
     /// The wait before the next attempt: the rule's own, or what the server asks for if that is longer. After an attempt that
@@ -134,9 +128,13 @@ impl AttemptsUnderWay {
         if let RetryCounts::Not { wait } = counts {
             return wait;
         }
-        let failed = u32::try_from(self.failed).unwrap_or(u32::MAX);
-        let waits = self.waits.get_or_insert_with(|| self.bundle.action().retry.waits_after(failed.saturating_sub(1)));
-        waits.next_wait().max(retry_after.unwrap_or_default())
+        self.own_wait().max(retry_after.unwrap_or_default())
+    }
+
+    /// The rule's own wait after the attempts that failed.
+    fn own_wait(&mut self) -> Duration {
+        let waited = self.failed.saturating_sub(1);
+        self.waits.get_or_insert_with(|| self.bundle.action().retry.waits_after(waited)).next_wait()
     }
 }
 
@@ -176,7 +174,7 @@ impl AttemptsUnderWay {
 fn failed_before(bundle: &Bundle) -> u64 {
     match bundle {
         Bundle::One(Delivery { saga_action: Some(SagaAction { action: ActionId::Step(n), log }), .. }) => {
-            log.steps.get(*n).map_or(0, |step| u64::from(step.failed))
+            log.steps.get(*n).map_or(0, |step| u64::from(step.failed_calls))
         }
         _ => 0,
     }

@@ -85,7 +85,7 @@ mod tests {
         let rules = RuleSet::from_texts(&[("r.yaml".into(), text.to_owned())], &|_| None).expect("it loads");
         let rule = &rules.rules()[0];
         let saga = rule.saga.as_ref().expect("a saga");
-        let acted = |end| ActionResult { end, attempts: 1, failed: 0, message: "said".to_owned() };
+        let acted = |end| ActionResult { end, attempts: 1, failed_calls: 0, message: "said".to_owned() };
         let at = |action, log| Some(SagaAction { action, log: Arc::new(log) });
 
         let mut delivery = testing::delivery(rule, 1, 7);

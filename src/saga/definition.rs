@@ -87,7 +87,7 @@ impl SagaDefinition {
             name: step.name.clone(),
             act: ActionLog::WAITING,
             undo: ActionLog::WAITING,
-            failed: 0,
+            failed_calls: 0,
             answer: None,
         };
         SagaLog {
@@ -183,7 +183,7 @@ impl SagaDefinition {
 
     /// Records how an action ended.
     pub fn record(&self, log: &mut SagaLog, action: ActionId, acted: ActionResult) {
-        let ActionResult { end, attempts, failed, message } = acted;
+        let ActionResult { end, attempts, failed_calls, message } = acted;
         let act = log.act_mut(action);
         act.message = message;
         if !matches!(action, ActionId::Verify(_)) {
@@ -206,7 +206,7 @@ impl SagaDefinition {
             }
             // The query comes next: the step stays begun.
             (ActionId::Step(n), ActionEnd::Unknown) if self.is_verified_by_query(n) => {
-                log.steps[n].failed = u32::try_from(failed).unwrap_or(u32::MAX);
+                log.steps[n].failed_calls = u32::try_from(failed_calls).unwrap_or(u32::MAX);
             }
             (ActionId::Step(n) | ActionId::Verify(n), ActionEnd::Failed | ActionEnd::Unknown) => {
                 self.leave_unknown(log, n)
@@ -217,9 +217,9 @@ impl SagaDefinition {
             }
             (ActionId::Verify(n), ActionEnd::Verified { happened: false, .. }) => {
                 let step = &mut log.steps[n];
-                step.failed = step.failed.saturating_add(1);
+                step.failed_calls = step.failed_calls.saturating_add(1);
                 (step.act.state, step.act.is_in_doubt) = (ActionState::Waiting, false);
-                if !self.steps[n].retries.allow_another(u64::from(step.failed)) {
+                if !self.steps[n].retries.allow_another(u64::from(step.failed_calls)) {
                     step.act.state = ActionState::Failed;
                     self.turn_back_or_stop(log, n);
                 }
@@ -302,7 +302,7 @@ impl SagaDefinition {
                 step.act.state = ActionState::Waiting;
             }
             step.undo.state = ActionState::Waiting;
-            step.failed = 0;
+            step.failed_calls = 0;
         }
     }
 

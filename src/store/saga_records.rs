@@ -28,8 +28,9 @@ struct StepRecord<'a> {
     name: Cow<'a, str>,
     act: ActRecord<'a>,
     undo: ActRecord<'a>,
+    // The name in records that are on disk already.
     #[serde(rename = "queries")]
-    failed: u32,
+    failed_calls: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answer: Option<KeptRecord<'a>>,
 }
@@ -107,12 +108,12 @@ pub(super) fn decode_log(content: &[u8]) -> Result<(Box<str>, SagaLog), Damage> 
 }
 
 fn step_record(step: &StepLog) -> StepRecord<'_> {
-    let StepLog { name, act, undo, failed, answer } = step;
+    let StepLog { name, act, undo, failed_calls, answer } = step;
     StepRecord {
         name: (&**name).into(),
         act: act_record(act),
         undo: act_record(undo),
-        failed: *failed,
+        failed_calls: *failed_calls,
         answer: answer.as_ref().map(kept_record),
     }
 }
@@ -122,7 +123,7 @@ fn step(record: StepRecord) -> Result<StepLog, Damage> {
         name: record.name.into(),
         act: act(record.act)?,
         undo: act(record.undo)?,
-        failed: record.failed,
+        failed_calls: record.failed_calls,
         answer: record.answer.map(kept).transpose()?,
     })
 }
@@ -222,7 +223,13 @@ mod tests {
 
     fn any_step() -> impl Strategy<Value = StepLog> {
         let parts = (".{0,12}", any_act(), any_act(), any::<u32>(), proptest::option::of(any_kept()));
-        parts.prop_map(|(name, act, undo, failed, answer)| StepLog { name: name.into(), act, undo, failed, answer })
+        parts.prop_map(|(name, act, undo, failed_calls, answer)| StepLog {
+            name: name.into(),
+            act,
+            undo,
+            failed_calls,
+            answer,
+        })
     }
 
     fn any_log() -> impl Strategy<Value = SagaLog> {
@@ -266,7 +273,10 @@ mod tests {
         let [account, mail] = log.steps.as_slice() else { panic!("{log:?}") };
         let bodies = [account, mail].map(|step| step.answer.as_ref().expect("kept").body.to_vec());
         assert_eq!(bodies, [vec![0, 255], b"{}".to_vec()]);
-        assert_eq!((account.undo.state, account.undo.is_in_doubt, account.failed), (ActionState::Unknown, true, 3));
+        assert_eq!(
+            (account.undo.state, account.undo.is_in_doubt, account.failed_calls),
+            (ActionState::Unknown, true, 3)
+        );
         assert_eq!((mail.act.round, log.callback.attempts), (7, 4));
         let of = decode_of_letters(br#"{"standing":"open","letters":[3,9],"open":[9]}"#).expect("readable");
         assert_eq!(of, OfLetters { effect: SagaEffect::Partial, letters: vec![3, 9], open: vec![9] });

@@ -87,7 +87,7 @@ pub(super) fn log(second: ActionState) -> SagaLog {
         name: name.into(),
         act: act(state),
         undo: ActionLog::WAITING,
-        failed: 0,
+        failed_calls: 0,
         answer: None,
     };
     SagaLog {

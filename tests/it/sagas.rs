@@ -54,7 +54,7 @@ fn an_undo_after_a_callback_that_failed_keeps_the_reason_and_says_what_is_not_un
         name: name.into(),
         act: act(ActionState::Done, 1),
         undo: ActionLog::WAITING,
-        failed: 0,
+        failed_calls: 0,
         answer: None,
     };
     let steps = vec![done("a"), done("b")];
@@ -78,7 +78,7 @@ fn log() -> SagaLog {
     let act =
         |state, attempts, said: &str| ActionLog { state, attempts, message: said.to_owned(), ..ActionLog::WAITING };
     let step =
-        |name: &str, act, answer| StepLog { name: name.into(), act, undo: ActionLog::WAITING, failed: 0, answer };
+        |name: &str, act, answer| StepLog { name: name.into(), act, undo: ActionLog::WAITING, failed_calls: 0, answer };
     let made = KeptAnswer {
         status: 201,
         headers: vec![],

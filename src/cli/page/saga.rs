@@ -153,7 +153,7 @@ mod tests {
             name: (*name).into(),
             act: act(*state),
             undo: act(*undo),
-            failed: 0,
+            failed_calls: 0,
             answer: None,
         };
         let steps = steps.iter().map(step).collect();

@@ -20,7 +20,7 @@ fn definition(steps: Vec<StepDefinition>) -> SagaDefinition {
 }
 
 fn acted(end: ActionEnd) -> ActionResult {
-    ActionResult { end, attempts: 1, failed: 0, message: "said".to_string() }
+    ActionResult { end, attempts: 1, failed_calls: 0, message: "said".to_string() }
 }
 
 /// Continues a saga: each action must be the next one of the list and gets its result from there. Returns the ending.
@@ -220,8 +220,8 @@ fn a_step_is_called_again_after_a_no_as_often_as_its_retries_allow_with_those_th
             calls += 1;
             definition.begin_action(&mut log, ActionId::Step(0));
             // Of the first turn some calls were refused before one was lost.
-            let failed = failed.max(u64::from(log.steps[0].failed));
-            let lost = ActionResult { failed, ..acted(ActionEnd::Unknown) };
+            let failed = failed.max(u64::from(log.steps[0].failed_calls));
+            let lost = ActionResult { failed_calls: failed, ..acted(ActionEnd::Unknown) };
             definition.record(&mut log, ActionId::Step(0), lost);
             assert_eq!(definition.next(&mut log), NextAction::Do(ActionId::Verify(0)));
             definition.begin_action(&mut log, ActionId::Verify(0));
@@ -232,7 +232,7 @@ fn a_step_is_called_again_after_a_no_as_often_as_its_retries_allow_with_those_th
         assert_eq!(definition.next(&mut log) == ending, retries != Retries::Forever, "{retries:?}");
         assert_eq!(log.effect(), SagaEffect::None, "{retries:?}: it is known that nothing happened");
         definition.grant(&mut log, SagaCommand::Resume).expect("it was given up, or goes on");
-        assert_eq!((log.steps[0].failed, log.steps[0].act.state), (0, ActionState::Waiting), "{retries:?}");
+        assert_eq!((log.steps[0].failed_calls, log.steps[0].act.state), (0, ActionState::Waiting), "{retries:?}");
     }
 }
 

@@ -36,21 +36,9 @@ pub struct FormTemplate {
 
 #[derive(Debug)]
 struct Field {
-    /// With its brackets.
-    name: FieldName,
+    /// Encoded, with its brackets.
+    name: String,
     value: FieldValue,
-}
-
-#[derive(Debug)]
-struct FieldName {
-    plain: String,
-    encoded: String,
-}
-
-impl FieldName {
-    fn new(plain: String) -> FieldName {
-        FieldName { encoded: byte_serialize(plain.as_bytes()).collect(), plain }
-    }
 }
 
 #[derive(Debug)]
@@ -65,7 +53,7 @@ impl FormTemplate {
     pub fn new(members: Vec<(Box<str>, BodyTemplate)>, lists: FormLists) -> FormTemplate {
         let mut fields = Vec::new();
         for (name, value) in members {
-            flatten(name.into(), value, lists, &mut fields);
+            flatten(encoded(&name), value, lists, &mut fields);
         }
         FormTemplate { fields, lists }
     }
@@ -83,11 +71,6 @@ impl FormTemplate {
             }
         }
         Ok(())
-    }
-
-    /// Whether a secret from the environment is part of it.
-    pub fn uses_env(&self) -> bool {
-        self.templates().any(TextTemplate::uses_env)
     }
 
     /// The secrets from the environment that are part of it.
@@ -110,30 +93,35 @@ impl FormTemplate {
 
 fn flatten(name: String, value: BodyTemplate, lists: FormLists, fields: &mut Vec<Field>) {
     match value {
-        BodyTemplate::Literal(text) => {
-            fields.push(Field { name: FieldName::new(name), value: FieldValue::Literal(text) });
-        }
-        BodyTemplate::Text(template) => {
-            fields.push(Field { name: FieldName::new(name), value: FieldValue::Text(template) });
-        }
+        BodyTemplate::Literal(text) => fields.push(Field { name, value: FieldValue::Literal(text) }),
+        BodyTemplate::Text(template) => fields.push(Field { name, value: FieldValue::Text(template) }),
         BodyTemplate::List(items) => {
             for (index, item) in items.into_iter().enumerate() {
-                flatten(element(&name, index, lists), item, lists, fields);
+                flatten(element_name(&name, index, lists), item, lists, fields);
             }
         }
         BodyTemplate::Object(members) => {
             for (key, member) in members {
-                flatten(format!("{name}[{key}]"), member, lists, fields);
+                flatten(member_name(&name, &key), member, lists, fields);
             }
         }
     }
 }
 
+fn encoded(text: &str) -> String {
+    byte_serialize(text.as_bytes()).collect()
+}
+
+/// The name of a member of the map of this name, in brackets.
+fn member_name(name: &str, key: &str) -> String {
+    format!("{name}%5B{}%5D", encoded(key))
+}
+
 /// The name of an element of the list of this name.
-fn element(name: &str, index: usize, lists: FormLists) -> String {
+fn element_name(name: &str, index: usize, lists: FormLists) -> String {
     match lists {
-        FormLists::Indices => format!("{name}[{index}]"),
-        FormLists::Brackets => format!("{name}[]"),
+        FormLists::Indices => format!("{name}%5B{index}%5D"),
+        FormLists::Brackets => format!("{name}%5B%5D"),
         FormLists::Repeat => name.to_owned(),
     }
 }
@@ -166,21 +154,17 @@ impl TextOut for Encoded<'_> {
 }
 
 impl FormWriter<'_> {
-    fn pair(
-        &mut self,
-        name: &FieldName,
-        write_value: impl FnOnce(&mut Encoded) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn pair(&mut self, name: &str, write_value: impl FnOnce(&mut Encoded) -> Result<(), Error>) -> Result<(), Error> {
         if self.out.len() > self.begin {
             self.out.push(b'&');
         }
-        self.out.extend_from_slice(name.encoded.as_bytes());
+        self.out.extend_from_slice(name.as_bytes());
         self.out.push(b'=');
         write_value(&mut Encoded(self.out))?;
         within_limit(self.out.len() - self.begin)
     }
 
-    fn field(&mut self, name: &FieldName, template: &TextTemplate, scope: &Scope) -> Result<(), Error> {
+    fn field(&mut self, name: &str, template: &TextTemplate, scope: &Scope) -> Result<(), Error> {
         match &template.pieces[..] {
             [TextPiece::Column(side, column)] => match cell(scope.change(), *side, column)? {
                 CellValue::Null => Err(Error::FormNull),
@@ -201,7 +185,7 @@ impl FormWriter<'_> {
     }
 
     /// A value with all that is in it. NULL within a document has no form, and is left out.
-    fn value(&mut self, name: &FieldName, value: &Value) -> Result<(), Error> {
+    fn value(&mut self, name: &str, value: &Value) -> Result<(), Error> {
         if omit::is_omit(value) {
             return Err(Error::Omitted);
         }
@@ -213,13 +197,13 @@ impl FormWriter<'_> {
                     if key.contains(['[', ']']) {
                         return Err(Error::FormKey);
                     }
-                    self.value(&FieldName::new(format!("{}[{key}]", name.plain)), &member)?;
+                    self.value(&member_name(name, &key), &member)?;
                 }
                 Ok(())
             }
             ValueKind::Seq | ValueKind::Iterable => {
                 for (index, item) in iterate(value)?.enumerate() {
-                    self.value(&FieldName::new(element(&name.plain, index, self.lists)), &item)?;
+                    self.value(&element_name(name, index, self.lists), &item)?;
                 }
                 Ok(())
             }

@@ -90,11 +90,6 @@ impl MultipartTemplate {
         Ok(contents)
     }
 
-    /// Whether a secret from the environment is part of it.
-    pub fn uses_env(&self) -> bool {
-        self.secrets().next().is_some()
-    }
-
     /// The secrets from the environment that are part of it.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.parts.iter().flat_map(|part| {

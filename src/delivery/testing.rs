@@ -261,6 +261,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
                 success_when: None,
                 item_line: None,
                 array_wrap: None,
+                hides_body: false,
                 settings: CallSettings { timeout: DEADLINE, ..CallSettings::default() },
             })),
             target: Arc::new(Target { breaker: Some(breaker), ..Target::of(&origin) }),

@@ -24,6 +24,8 @@ pub struct Call {
     pub item_line: Option<BodyTemplate>,
     /// What stands around the array of a batch.
     pub array_wrap: Option<ArrayWrap>,
+    /// A secret from the environment is part of its body, or of what stands before or around it.
+    pub hides_body: bool,
     pub auth: Option<Auth>,
     pub sign: Option<Signing>,
     /// None: the system's certificate authorities, no client certificate.

@@ -8,8 +8,8 @@ use minijinja::machinery::Span;
 use minijinja::machinery::ast::{self, BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
 
 use super::error::{ColumnUse, place_of};
-use super::rewrite::takes_null;
-use super::syntax::{binary_operator_of, plain_column};
+use super::rewrite::{is_default, takes_null};
+use super::syntax::{Operator, binary_operator_of, plain_column};
 
 /// A column by whose NULL a template can't be rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,7 +101,7 @@ fn of(expr: &Expr) -> OnNull {
 }
 
 fn binary(node: &ast::BinOp) -> OnNull {
-    if let Some(super::syntax::Operator::In) = binary_operator_of(node.op) {
+    if let Some(Operator::In) = binary_operator_of(node.op) {
         return all([&node.left, &node.right].into_iter());
     }
     let (left, right) = (of(&node.left), of(&node.right));
@@ -129,7 +129,9 @@ fn filter(node: &ast::Filter) -> OnNull {
     let mut on_null = match node.name {
         "string" => operand(value),
         // A second argument makes it replace what counts as false, too.
-        "default" | "d" if node.args.len() < 2 => OnNull { fails: value.fails, none: value.none, undefined: vec![] },
+        _ if is_default(node) && node.args.len() < 2 => {
+            OnNull { fails: value.fails, none: value.none, undefined: vec![] }
+        }
         _ if takes_null(node) => OnNull { fails: value.fails, ..OnNull::default() },
         _ => operand(value),
     };

@@ -24,7 +24,7 @@ mod words;
 
 pub(super) use bytes::Purpose;
 pub(super) use conditions::{condition, condition_link};
-pub(super) use filters::takes_null;
+pub(super) use filters::{is_default, takes_null};
 pub(super) use statements::template;
 use words::{EVENT_NAMES, FUNCTIONS, NAMES, Word, names};
 

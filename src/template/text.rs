@@ -236,11 +236,6 @@ impl TextTemplate {
         &self.null_reads
     }
 
-    /// As `null_reads`, of `render_json`: a value by itself may be NULL.
-    pub fn null_reads_of_json(&self) -> impl Iterator<Item = &NullRead> {
-        self.null_reads.iter().filter(|read| !(self.is_one_value() && read.is_value))
-    }
-
     /// Whether it is one expression, whose type `render_json` keeps.
     pub fn is_one_value(&self) -> bool {
         matches!(&self.pieces[..], [TextPiece::Column(..) | TextPiece::Expression(_)])

@@ -2,6 +2,7 @@
 //!
 //! In: a `CallSpec`. Out: a `Call`; or problems at their places.
 
+use super::super::array_wrap::ArrayWrap;
 use super::super::auth::Auth;
 use super::super::call::{Body, Call};
 use super::super::diagnostic::FilePlace;
@@ -13,7 +14,7 @@ use super::Compiler;
 use super::actions::TemplatePart;
 use super::null_places::{HeldForm, Holder};
 use crate::pattern::TablePatterns;
-use crate::template::{AllowedHosts, EnvLookup, TextTemplate, UrlTemplate};
+use crate::template::{AllowedHosts, BodyTemplate, EnvLookup, TextTemplate, UrlTemplate};
 
 impl Compiler<'_> {
     /// `default_body` is what is sent where the rule doesn't say.
@@ -59,7 +60,23 @@ impl Compiler<'_> {
         };
         let (body, auth, sign, tls, success_when) = (body?, auth?, sign?, tls?, success_when?);
         let url_at = spec.url.at;
-        let call = Call { url, url_at, headers, body, item_line, array_wrap, auth, sign, tls, success_when, settings };
+        let hides_body = body.uses_env()
+            || item_line.as_ref().is_some_and(BodyTemplate::uses_env)
+            || array_wrap.as_ref().is_some_and(ArrayWrap::uses_env);
+        let call = Call {
+            url,
+            url_at,
+            headers,
+            body,
+            item_line,
+            array_wrap,
+            hides_body,
+            auth,
+            sign,
+            tls,
+            success_when,
+            settings,
+        };
         complete.then_some(call)
     }
 
@@ -101,7 +118,7 @@ impl Compiler<'_> {
         let url = self.flaws(node, url)?;
         self.reads_saga(node, url.saga_reads())?;
         self.uses(node, url.columns());
-        self.nulls_of(node, url.null_reads(), "`url`", Instead::Filled);
+        self.nulls_of(node, url.null_reads(), "`url`", Instead::Filled, |_| false);
         Some(url)
     }
 

@@ -40,27 +40,25 @@ impl Holder<'_> {
 
 impl Compiler<'_> {
     pub(super) fn nulls_of_text(&mut self, node: &Node, template: &TextTemplate, holder: Holder) {
+        let holds_null = holder.form == HeldForm::Json && template.is_one_value();
         let instead = match holder.form {
+            HeldForm::Other => return,
             _ if template.may_be_omitted() => Instead::Omit,
-            HeldForm::Json if template.is_one_value() => Instead::None,
-            HeldForm::Json | HeldForm::Text | HeldForm::Other => Instead::Empty,
+            _ if holds_null => Instead::None,
+            HeldForm::Json | HeldForm::Text => Instead::Empty,
         };
-        match holder.form {
-            HeldForm::Json => {
-                let reads: Vec<NullRead> = template.null_reads_of_json().cloned().collect();
-                let is_null_taken = |read: &&NullRead| read.is_old && !reads.contains(read);
-                let of_old: Vec<NullRead> = template.null_reads().iter().filter(is_null_taken).cloned().collect();
-                self.nulls_of(node, &reads, holder.name, instead);
-                let begin = self.nulls.len();
-                self.nulls_of(node, &of_old, holder.name, instead);
-                self.nulls[begin..].iter_mut().for_each(|place| place.takes_null = true);
-            }
-            HeldForm::Text => self.nulls_of(node, template.null_reads(), holder.name, instead),
-            HeldForm::Other => {}
-        }
+        self.nulls_of(node, template.null_reads(), holder.name, instead, |read| holds_null && read.is_value);
     }
 
-    pub(super) fn nulls_of(&mut self, node: &Node, reads: &[NullRead], holder: &str, instead: Instead) {
+    /// `takes_null`: of what it reads so, the place can hold a NULL.
+    pub(super) fn nulls_of(
+        &mut self,
+        node: &Node,
+        reads: &[NullRead],
+        holder: &str,
+        instead: Instead,
+        takes_null: impl Fn(&NullRead) -> bool,
+    ) {
         let follows = match self.part {
             TemplatePart::Step(_) => "such a row becomes a dead letter",
             TemplatePart::Undo(_) => "such a row can't be undone",
@@ -69,14 +67,15 @@ impl Compiler<'_> {
             TemplatePart::Decision | TemplatePart::Verdict(_) | TemplatePart::Answer => return,
         };
         let text = self.reader.text;
-        self.nulls.extend(reads.iter().map(|read| NullPlace {
+        let reads = reads.iter().filter(|read| read.is_old || !takes_null(read));
+        self.nulls.extend(reads.map(|read| NullPlace {
             column: read.used.name.clone(),
             is_old: read.is_old,
             at: node.place_within(text, read.used.line, read.used.column),
             holder: holder.to_string(),
             is_value: read.is_value,
             instead,
-            takes_null: false,
+            takes_null: takes_null(read),
             ops: self.ops.clone(),
             follows,
         }));

@@ -91,7 +91,7 @@ impl Rewritten {
     }
 }
 
-pub(super) fn is_default(node: &ast::Filter) -> bool {
+pub(in crate::template) fn is_default(node: &ast::Filter) -> bool {
     ["d", "default"].contains(&node.name)
 }
 

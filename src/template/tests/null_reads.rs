@@ -23,7 +23,9 @@ fn needed(source: &str) -> [Vec<String>; 2] {
         names.dedup();
         names
     };
-    [names(&mut compiled.null_reads().iter()), names(&mut compiled.null_reads_of_json())]
+    // Of JSON: a value by itself may be NULL.
+    let mut of_json = compiled.null_reads().iter().filter(|read| !(compiled.is_one_value() && read.is_value));
+    [names(&mut compiled.null_reads().iter()), names(&mut of_json)]
 }
 
 /// The columns by whose NULL the template fails, all others having a value.

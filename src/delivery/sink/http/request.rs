@@ -13,8 +13,8 @@ use super::item::{self, ItemPlace};
 use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::change::DeliveryId;
 use crate::delivery::Delivery;
-use crate::rules::{ArrayWrap, Auth, Body, Call, Signing};
-use crate::template::{BodyTemplate, Error, Scope, TEXT_BYTES_MAX};
+use crate::rules::{Auth, Body, Call, Signing};
+use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
 
@@ -60,9 +60,7 @@ fn envelope(
             _ => None,
         },
         hides_url: call.url.uses_env(),
-        hides_body: call.body.uses_env()
-            || call.item_line.as_ref().is_some_and(BodyTemplate::uses_env)
-            || call.array_wrap.as_ref().is_some_and(ArrayWrap::uses_env),
+        hides_body: call.hides_body,
     })
 }
 

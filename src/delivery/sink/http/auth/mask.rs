@@ -4,8 +4,6 @@
 //! secret is found as it is, and as JSON and URLs may spell it: `\/`, `\u00f6`, `%2b`. Not found is what is spelled in
 //! two ways at once, as a URL within JSON within a text.
 
-use std::cmp::Reverse;
-
 use super::super::client::Received;
 use crate::failure::Answer;
 
@@ -38,10 +36,11 @@ pub(super) fn mask_excerpt(excerpt: &mut String, secrets: impl Iterator<Item: As
     }
 }
 
-/// One that is a part of another would leave the rest of it standing.
+/// Each once. One that is a part of another would leave the rest of it standing.
 fn longest_first<S: AsRef<str>>(secrets: impl Iterator<Item = S>) -> Vec<S> {
     let mut secrets: Vec<S> = secrets.filter(|secret| !secret.as_ref().is_empty()).collect();
-    secrets.sort_by_key(|secret| Reverse(secret.as_ref().len()));
+    secrets.sort_by(|a, b| (b.as_ref().len(), b.as_ref()).cmp(&(a.as_ref().len(), a.as_ref())));
+    secrets.dedup_by(|a, b| a.as_ref() == b.as_ref());
     secrets
 }
 
@@ -89,19 +88,22 @@ fn cut_within(text: &str, secret: &str) -> Option<usize> {
     const CHARACTERS_MIN: usize = 4;
     // A character takes at most twelve bytes, as two escapes of JSON.
     let earliest = text.len().saturating_sub(12 * secret.len());
-    let begins = text.char_indices().map(|(at, _)| at).filter(|at| *at >= earliest);
+    let mut begins = text.char_indices().map(|(at, _)| at).filter(|at| *at >= earliest);
     let is_cut = |at: &usize| {
         let (mut ends, mut spelled_characters) = (vec![*at], 0);
         for c in secret.chars() {
             if ends.contains(&text.len()) {
                 return spelled_characters >= CHARACTERS_MIN;
             }
-            ends = ends.iter().flat_map(|end| spelled(&text[*end..], c).map(move |length| end + length)).collect();
+            ends = longer(text, &ends, c);
+            if ends.is_empty() {
+                return false;
+            }
             spelled_characters += 1;
         }
         false
     };
-    begins.into_iter().find(is_cut)
+    begins.find(is_cut)
 }
 
 /// How many bytes at the beginning of the text spell the secret; the most, where it can be read in more than one way.
@@ -110,16 +112,21 @@ fn end_of(text: &str, secret: &str) -> Option<usize> {
     spelled(text, secret.chars().next()?).next()?;
     let mut ends = vec![0];
     for c in secret.chars() {
-        let mut next: Vec<usize> =
-            ends.iter().flat_map(|end| spelled(&text[*end..], c).map(move |length| end + length)).collect();
-        next.sort_unstable();
-        next.dedup();
-        if next.is_empty() {
+        ends = longer(text, &ends, c);
+        if ends.is_empty() {
             return None;
         }
-        ends = next;
     }
     ends.last().copied()
+}
+
+/// Where the spellings that end at `ends` end with one character more; in order, each once.
+fn longer(text: &str, ends: &[usize], c: char) -> Vec<usize> {
+    let mut next: Vec<usize> =
+        ends.iter().flat_map(|end| spelled(&text[*end..], c).map(move |length| end + length)).collect();
+    next.sort_unstable();
+    next.dedup();
+    next
 }
 
 /// How many bytes at the beginning of the text spell the character: as it is, escaped in JSON, percent-encoded.

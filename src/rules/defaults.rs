@@ -92,16 +92,12 @@ impl Defaults {
             NodeKind::List(items) => items.iter_mut().for_each(|item| self.add_to_calls(item, rule, is_query)),
             NodeKind::Map(members) => {
                 for (key, member) in members {
-                    if let NodeKind::Map(below) = &mut member.kind {
-                        match key.text.as_str() {
-                            CALL => self.add_to_call(below, rule, is_query),
-                            CALLS => below.iter_mut().for_each(|(_, call)| {
-                                if let NodeKind::Map(call) = &mut call.kind {
-                                    self.add_to_call(call, rule, is_query);
-                                }
-                            }),
-                            _ => {}
+                    match (key.text.as_str(), &mut member.kind) {
+                        (CALL, _) => self.add_to_call(member, rule, is_query),
+                        (CALLS, NodeKind::Map(calls)) => {
+                            calls.iter_mut().for_each(|(_, call)| self.add_to_call(call, rule, is_query));
                         }
+                        _ => {}
                     }
                     // What is below the others has the names of an API.
                     if !KEYS_OF_CONTENT.contains(&key.text.as_str()) {
@@ -112,7 +108,8 @@ impl Defaults {
         }
     }
 
-    fn add_to_call(&self, call: &mut Vec<(Key, Node)>, rule: FilePlace, is_query: bool) {
+    fn add_to_call(&self, call: &mut Node, rule: FilePlace, is_query: bool) {
+        let NodeKind::Map(call) = &mut call.kind else { return };
         add(self.of_call.iter().filter(|(key, _)| !is_query || key.text != SUCCESS), call, rule);
     }
 

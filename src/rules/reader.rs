@@ -199,6 +199,11 @@ impl<'n> NodeReader<'_> {
     }
 }
 
+/// Where a key stands.
+pub fn place_of(members: Members, name: &str) -> Option<FilePlace> {
+    members.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.at)
+}
+
 /// The value of a key.
 pub fn member<'n>(members: Members<'n>, name: &str) -> Option<&'n Node> {
     members.iter().find(|(key, _)| key.text == name).map(|(_, node)| node)

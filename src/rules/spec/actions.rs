@@ -5,7 +5,7 @@
 
 use super::super::call::RetryOn;
 use super::super::diagnostic::FilePlace;
-use super::super::reader::{Members, NodeReader, member};
+use super::super::reader::{Members, NodeReader, member, place_of};
 use super::super::settings::{Method, SuccessStatuses};
 use super::super::yaml::{Node, NodeKind};
 use super::call::CallSpec;
@@ -90,10 +90,8 @@ impl<'n> NodeReader<'_> {
     /// Reads the actions of a rule; None when there is a problem with them.
     pub(super) fn actions(&mut self, rule: &'n Node, members: Members<'n>) -> Option<ActionListSpec<'n>> {
         let get = |name| member(members, name);
-        let written = ["steps", CALLS, "call"].into_iter().filter_map(|name| {
-            let (key, _) = members.iter().find(|(key, _)| key.text == name)?;
-            Some((name, key.at))
-        });
+        let written = ["steps", CALLS, "call"].into_iter();
+        let written = written.filter_map(|name| Some((name, place_of(members, name)?)));
         match written.collect::<Vec<_>>()[..] {
             [] => self.problem(rule.at, "the rule has no `call`"),
             [(one, at), (other, _), ..] => {
@@ -116,10 +114,10 @@ impl<'n> NodeReader<'_> {
                 let (is_repeatable, verify) = self.repetition(None, node, &inherited);
                 (Vec::new(), own_call.map(|call| vec![inherited.step(CALL_NAME, call, is_repeatable, verify)]))
             }
-            (None, None, Some(calls)) => match calls.map(|calls| inherited.steps_of_ops(calls)) {
-                Some((by_op, steps)) => (by_op, Some(steps)),
-                None => (Vec::new(), None),
-            },
+            (None, None, Some(calls)) => {
+                let (by_op, steps) = calls.map(|calls| inherited.steps_of_ops(calls)).unzip();
+                (by_op.unwrap_or_default(), steps)
+            }
             (None, None, None) => (Vec::new(), None),
         };
         let mut ending = |key: &'static str| get(key).and_then(|node| self.ending(node, key, &inherited));
@@ -256,11 +254,17 @@ impl<'n> NodeReader<'_> {
     }
 
     fn must_be_repeatable(&mut self, work: &'n Node, key: &str) {
+        let message =
+            |name: &str| format!("`{key}` is repeated until it is known to be done; `{name}` has no place in it");
+        self.refuse_repetition(work, message);
+    }
+
+    /// Reports the keys that say whether a call may be repeated; `message` is about one of them.
+    pub(super) fn refuse_repetition(&mut self, work: &'n Node, message: impl Fn(&str) -> String) {
         let NodeKind::Map(members) = &work.kind else { return };
         for name in ["idempotent", "verify"] {
             if let Some(node) = member(members, name) {
-                let message = format!("`{key}` is repeated until it is known to be done; `{name}` has no place in it");
-                self.problem(node.at, message);
+                self.problem(node.at, message(name));
             }
         }
     }

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use super::super::batch::{Batch, BatchFormat, ItemError, ItemVerdict, Results, Until};
-use super::super::diagnostic::FilePlace;
-use super::super::reader::{NodeReader, member};
+use super::super::reader::{NodeReader, member, place_of};
 use super::super::rule::OrderBy;
 use super::super::yaml::{Key, Node, NodeKind};
 use super::{BodySpec, CallSpec};
@@ -240,10 +239,6 @@ fn empty_lists(node: &Node) -> usize {
         NodeKind::List(items) => items.iter().map(empty_lists).sum(),
         NodeKind::Map(members) => members.iter().map(|(_, member)| empty_lists(member)).sum(),
     }
-}
-
-fn place_of(members: &[(Key, Node)], name: &str) -> Option<FilePlace> {
-    members.iter().find(|(key, _)| key.text == name).map(|(key, _)| key.at)
 }
 
 #[cfg(test)]

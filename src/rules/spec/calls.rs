@@ -4,7 +4,7 @@
 //! reported here.
 
 use super::super::reader::{Members, NodeReader, member};
-use super::super::yaml::{Node, NodeKind};
+use super::super::yaml::Node;
 use super::actions::{Retrying, StepSpec};
 use super::call::CallSpec;
 use crate::change::Op;
@@ -35,31 +35,20 @@ impl<'n> NodeReader<'_> {
             self.problem(node.at, "`calls` has no call; its keys are insert, update, delete");
             return None;
         }
+        let message = |_: &str| {
+            "a call of `calls` is repeated until it is known to be done; `idempotent` and `verify` belong to a rule with `call` or `steps`"
+                .to_owned()
+        };
         // All of them first: each may have problems to report.
-        let calls: Vec<_> =
-            members.iter().map(|(key, node)| (Op::parse(&key.text), self.repeated_call(node))).collect();
+        let calls: Vec<_> = members
+            .iter()
+            .map(|(key, node)| {
+                let call = self.call(node);
+                self.refuse_repetition(node, message);
+                (Op::parse(&key.text), call)
+            })
+            .collect();
         calls.into_iter().map(|(op, call)| Some((op?, call?))).collect()
-    }
-
-    /// A call that may be repeated.
-    fn repeated_call(&mut self, node: &'n Node) -> Option<CallSpec<'n>> {
-        let call = self.call(node)?;
-        for (_, other) in
-            members_of(node).iter().filter(|(key, _)| ["idempotent", "verify"].contains(&key.text.as_str()))
-        {
-            let message = "a call of `calls` is repeated until it is known to be done; `idempotent` and `verify` belong to a \
-                           rule with `call` or `steps`";
-            self.problem(other.at, message);
-        }
-        Some(call)
-    }
-}
-
-/// The members of a map.
-fn members_of(node: &Node) -> Members<'_> {
-    match &node.kind {
-        NodeKind::Map(members) => members,
-        _ => &[],
     }
 }
 

@@ -1,4 +1,5 @@
-//! Files: reading those that a setting, a rule or an environment variable names, and putting ours in place.
+//! Files: reading those that a setting, a rule or an environment variable names, and putting ours, or a
+//! person's changed one, in place.
 //!
 //! In: a path and how long the file may be. Out: its bytes, or why not. The one way in which rowhook reads rules, secrets,
 //! passwords, certificates and settings: opened without waiting and checked before anything is read, because a pipe (FIFO) without
@@ -58,10 +59,15 @@ pub fn unfinished_of(path: &Path) -> PathBuf {
 /// Those of writing; the old file is as it was then.
 pub fn put(path: &Path, content: &[u8]) -> io::Result<()> {
     let unfinished = unfinished_of(path);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    finish(file, &unfinished, path, content)
+}
+
+/// Writes the file that is unfinished, and gives it its name.
+fn finish(mut file: File, unfinished: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
-    fs::rename(&unfinished, path)?;
+    fs::rename(unfinished, path)?;
     sync_parent(path)
 }
 
@@ -85,16 +91,13 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     };
     let unfinished = unfinished_of(&target);
     let write = || {
-        let mut file = File::create(&unfinished)?;
+        let file = File::create(&unfinished)?;
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &target)
+        finish(file, &unfinished, &target, content)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
-    sync_parent(&target)
+    write().inspect_err(|_| drop(fs::remove_file(&unfinished)))
 }
 
 /// Makes it durable that the file has this name.

@@ -14,8 +14,6 @@ use crate::support::random::Random;
 use crate::support::receiver::{Answer, Receiver};
 
 const DEADLINE: Duration = Duration::from_secs(600);
-/// A million verdicts take a minute.
-const PREVIEW_DEADLINE: Duration = Duration::from_secs(600);
 const RULES: usize = 10;
 /// A transaction changes so many rows at most.
 const ROWS_MAX: u64 = 50;
@@ -198,8 +196,9 @@ async fn what_preview_says_of_a_change_is_what_run_does_with_it() {
         count += made;
     }
 
+    // A million verdicts take a minute.
     let preview = home.run_within(
-        PREVIEW_DEADLINE,
+        DEADLINE,
         &["preview", "--mysql", &server.root_url(), "--from", &place, "--count", &count.to_string(), "--json"],
     );
     assert_eq!(preview.code, 0, "{}\n{rules}", preview.stderr);

@@ -36,13 +36,13 @@ pub(super) async fn send(
     let client = tokio::task::spawn_blocking(move || Client::through(proxy)).await??;
     let sent = rehearsal.send(&Sinks::new(client, None)).await;
     let (answer, after) = sent.map_err(|problem| anyhow!("nothing was sent: {problem}"))?;
-    let (verdict, told) = told(rule, &answer, &after);
-    output::print(&told)?;
+    let (verdict, text) = report(rule, &answer, &after);
+    output::print(&text)?;
     Ok(verdict)
 }
 
 /// On a line each: what was answered, the beginning of its text, what would follow.
-fn told(rule: &Rule, answer: &Answer, after: &AfterAnswer) -> (CommandVerdict, String) {
+fn report(rule: &Rule, answer: &Answer, after: &AfterAnswer) -> (CommandVerdict, String) {
     let answered = answer.in_words();
     let (verdict, follows) = match after {
         AfterAnswer::Again { wait } => {
@@ -56,7 +56,7 @@ fn told(rule: &Rule, answer: &Answer, after: &AfterAnswer) -> (CommandVerdict, S
             (CommandVerdict::Problems, in_words(end).replacen(&format!(": {answered}: "), ": ", 1))
         }
     };
-    let text = match answer {
+    let excerpt = match answer {
         Answer::Status { excerpt, .. } if !excerpt.is_empty() => match rule.redact.is_empty() {
             true => excerpt.as_str(),
             // Answers often repeat what they were sent.
@@ -64,10 +64,15 @@ fn told(rule: &Rule, answer: &Answer, after: &AfterAnswer) -> (CommandVerdict, S
         },
         _ => "",
     };
-    let text: String = text.lines().map(|line| format!("  {}\n", output::clean(line))).collect();
-    let told =
-        format!("sent for rule {}: {}\n{text}{}\n", rule.name, output::clean(&answered), output::clean(&follows));
-    (verdict, told)
+    let excerpt_lines: String = excerpt.lines().map(|line| format!("  {}\n", output::clean(line))).collect();
+    let text = format!(
+        "sent for rule {}: {}
+{excerpt_lines}{}\n",
+        rule.name,
+        output::clean(&answered),
+        output::clean(&follows)
+    );
+    (verdict, text)
 }
 
 /// The only rule that matches.
@@ -104,7 +109,7 @@ mod tests {
     use crate::rules::RuleSet;
 
     #[test]
-    fn the_answer_is_told_once_with_the_beginning_of_its_text() {
+    fn the_answer_is_reported_once_with_the_beginning_of_its_text() {
         let rules = "table: shop.users\nrules:\n  - {name: a, call: {url: 'http://a.test/'}}\n  - {name: b, redact: email, call: {url: \
                      'http://a.test/'}}\n";
         let rules = RuleSet::from_texts(&[(PathBuf::from("r.yaml"), rules.to_owned())], &|_| None).expect("they load");
@@ -140,8 +145,8 @@ mod tests {
             ),
         ] {
             let rule = &rules.rules()[rule];
-            let (_, told) = told(rule, &answer, &after);
-            assert_eq!(told, format!("sent for rule {}: {expected}", rule.name));
+            let (_, text) = report(rule, &answer, &after);
+            assert_eq!(text, format!("sent for rule {}: {expected}", rule.name));
         }
     }
 }

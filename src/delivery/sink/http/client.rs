@@ -231,8 +231,8 @@ pub(super) fn request(prepared: &PreparedRequest, egress: Egress) -> Result<Requ
     let mut request = Request::new(method, prepared.url_as_sent());
     *request.headers_mut() = headers(&prepared.headers)?;
     // Without it an API may pack its answer as it likes (RFC 9110, section 12.5.3). What a rule says itself stays.
-    let packed = prepared::ACCEPT_ENCODING.1;
-    request.headers_mut().entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static(packed));
+    let unpacked = HeaderValue::from_static(prepared::ACCEPT_ENCODING.1);
+    request.headers_mut().entry(ACCEPT_ENCODING).or_insert(unpacked);
     if !prepared.body.is_empty() {
         *request.body_mut() = Some(match prepared.gzipped() {
             Some(packed) => {

@@ -89,15 +89,22 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
-    let unfinished = unfinished_of(&target);
+    let unfinished = unfinished_here(&target);
+    let file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
     let write = || {
-        let file = File::create(&unfinished)?;
         if let Some(permissions) = permissions {
             file.set_permissions(permissions)?;
         }
         finish(file, &unfinished, &target, content)
     };
     write().inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// No name that a file of theirs may have, nor that of another process.
+fn unfinished_here(path: &Path) -> PathBuf {
+    let mut name = unfinished_of(path).into_os_string();
+    name.push(format!(".{}", std::process::id()));
+    PathBuf::from(name)
 }
 
 /// Makes it durable that the file has this name.
@@ -175,7 +182,7 @@ mod tests {
         let mode = |path: &Path| fs::symlink_metadata(path).expect("there").permissions().mode() & 0o777;
         assert_eq!((mode(&path), fs::symlink_metadata(&link).expect("there").is_symlink()), (0o640, true));
         // What can't be written whole leaves the old one.
-        fs::create_dir(unfinished_of(&path)).expect("in the way");
+        fs::create_dir(unfinished_here(&path)).expect("in the way");
         replace(&link, b"third").expect_err("in the way");
         assert_eq!(read(&path, 9).expect("read"), b"second");
         std::os::unix::fs::symlink("nowhere/file", folder.path().join("broken")).expect("linked");

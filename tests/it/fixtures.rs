@@ -140,12 +140,13 @@ fn update_writes_what_the_rules_do_now_and_keeps_the_rest() {
 fn update_that_cant_be_written_leaves_the_file_as_it_was() {
     let before = FIXTURES.replace("12.30", "1.30");
     let home = home(&before);
-    // As a full disk does, this lets nothing be written beside the file.
-    fs::create_dir(home.path("rules/tests/orders.yaml.unfinished")).expect("making a folder");
+    // As a full disk does, so long a name lets nothing be written beside the file.
+    let name = format!("rules/tests/{}.yaml", "x".repeat(245));
+    fs::rename(home.path("rules/tests/orders.yaml"), home.path(&name)).expect("renaming");
     let finished = home.run(&["test", "--update"]);
     assert_eq!(finished.code, 1, "{finished:?}");
-    assert!(finished.stderr.contains("rules/tests/orders.yaml: Is a directory"), "{}", finished.stderr);
-    assert_eq!(fs::read_to_string(home.path("rules/tests/orders.yaml")).expect("reading"), before);
+    assert!(finished.stderr.contains(&format!("{name}: File name too long")), "{}", finished.stderr);
+    assert_eq!(fs::read_to_string(home.path(&name)).expect("reading"), before);
 }
 
 #[test]

@@ -24,7 +24,7 @@ use super::content::{Content, OpenedFile};
 use super::defaults::{Defaults, ParsedFile};
 use super::diagnostic::{Diagnostic, FilePlace};
 use super::reader::NodeReader;
-use super::rule::{NullPlace, OrderBy, Rule};
+use super::rule::{NullPlace, OldPlace, OrderBy, Rule};
 use super::spec::{FileSpec, RuleSpec, TablesSpec, TargetSpec};
 use super::target::Target;
 use super::vars;
@@ -90,6 +90,7 @@ struct Compiler<'a> {
     columns: Vec<ColumnUse>,
     /// Where it can do nothing with a NULL.
     nulls: Vec<NullPlace>,
+    old_rows: Vec<OldPlace>,
     /// The ops of the changes that the action at hand is for.
     ops: Vec<Op>,
     /// Of its saga; none where it has none.
@@ -105,6 +106,7 @@ impl<'a> Compiler<'a> {
             outside: Outside::new(variables, if_no_secret),
             columns: Vec::new(),
             nulls: Vec::new(),
+            old_rows: Vec::new(),
             ops: Vec::new(),
             steps: Vec::new(),
             part: TemplatePart::Decision,
@@ -124,6 +126,7 @@ impl Compiler<'_> {
     fn rule(&mut self, spec: RuleSpec, tables: &TablesSpec) -> Option<Placed> {
         self.columns.clear();
         self.nulls.clear();
+        self.old_rows.clear();
         self.ops.clone_from(&spec.on);
         self.outside.take_opened();
         self.columns.extend(spec.changed.iter().map(|(name, at)| used(name, *at)));
@@ -162,6 +165,7 @@ impl Compiler<'_> {
             redact: spec.redact.iter().map(|(name, at)| used(name, *at)).collect(),
             columns: std::mem::take(&mut self.columns),
             nulls: std::mem::take(&mut self.nulls),
+            old_rows: std::mem::take(&mut self.old_rows),
         };
         Some((rule, spec.node.at))
     }

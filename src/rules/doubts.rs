@@ -9,7 +9,7 @@ use std::fmt;
 
 use super::diagnostic::{Diagnostic, FilePlace, located};
 use super::matching::RuleSet;
-use super::rule::{Instead, NullPlace, OrderBy, Rule};
+use super::rule::{Instead, NullPlace, OldPlace, OrderBy, Rule};
 use super::settings::OnDeadLetter;
 use crate::change::Op;
 use crate::column::ColumnKind;
@@ -135,7 +135,7 @@ impl Rule {
 
     /// Places that can't hold NULL with a column that may be NULL: one doubt for each column, at the first of them.
     fn nulls_in_requests(&self, found: &[&TypedTable]) -> Vec<Doubt> {
-        let mut places: Vec<&NullPlace> = self.nulls.iter().filter(|place| !place.takes_null).collect();
+        let mut places: Vec<&NullPlace> = self.nulls.iter().collect();
         places.sort_by_key(|place| place.at);
         let mut doubts = Vec::new();
         let mut seen: Vec<(bool, &str)> = Vec::new();
@@ -165,8 +165,8 @@ impl Rule {
 
     /// Places that read a column of the old row, in requests that are made for inserts, too: one doubt for the first.
     fn old_rows_of_inserts(&self, found: &[&TypedTable]) -> Option<Doubt> {
-        let is_insert = |place: &&NullPlace| place.is_old && place.ops.contains(&Op::Insert);
-        let first = self.nulls.iter().filter(is_insert).min_by_key(|place| place.at)?;
+        let is_insert = |place: &&OldPlace| place.ops.contains(&Op::Insert);
+        let first = self.old_rows.iter().filter(is_insert).min_by_key(|place| place.at)?;
         let of_no_insert = |when: &Condition, columns: &[TypedColumn]| when.never(&[Op::Insert], columns).is_some();
         if let Some(when) = &self.when
             && (of_no_insert(when, &[])
@@ -174,11 +174,13 @@ impl Rule {
         {
             return None;
         }
-        let NullPlace { column, at, holder, follows, .. } = first;
+        let OldPlace { column, at, holder, instead, ops, follows } = first;
         let message = format!("{holder} reads `old.{column}`, and an insert has no old row: {follows}");
-        let fix = match &first.ops[..] {
+        let fix = match &ops[..] {
             [Op::Insert] => "read `row`, which is the new row".to_string(),
-            _ => format!("write `{{{{ old.{column} if op != 'insert' else none }}}}`, or leave `insert` out of `on`"),
+            _ => format!(
+                "write `{{{{ old.{column} if op != 'insert' else {instead} }}}}`, or leave `insert` out of `on`"
+            ),
         };
         Some(self.doubt(*at, message, fix))
     }
@@ -186,12 +188,7 @@ impl Rule {
     /// What the rule may say instead, as it is written there.
     fn fix_of_null(&self, place: &NullPlace, is_number: bool) -> String {
         let name = format!("{}.{}", if place.is_old { "old" } else { "row" }, place.column);
-        let instead = match place.instead {
-            Instead::Filled => "'-'",
-            Instead::Empty => "''",
-            Instead::None => "none",
-            Instead::Omit => "omit",
-        };
+        let instead = place.instead;
         let leave_out = match place.instead {
             Instead::Omit => " to leave it out",
             _ => "",

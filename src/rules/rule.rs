@@ -3,6 +3,7 @@
 //! Plain data, made by `compile`, with questions that it can answer by itself. Which changes it matches is decided in
 //! `matching`, their order in `lane`, and whether it fits the tables in `tables`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -54,9 +55,11 @@ pub struct Rule {
     pub columns: Vec<ColumnUse>,
     /// Where it can do nothing with a NULL.
     pub nulls: Vec<NullPlace>,
+    /// Where it reads a row that an insert has not.
+    pub old_rows: Vec<OldPlace>,
 }
 
-/// A column in a place of a rule that can't hold NULL, or a column of the old row.
+/// A column in a place of a rule that can't hold NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NullPlace {
     pub column: String,
@@ -69,11 +72,21 @@ pub struct NullPlace {
     pub is_value: bool,
     /// What may stand there.
     pub instead: Instead,
-    /// It can hold a NULL; of an old row that is not there, nothing can be read all the same.
-    pub takes_null: bool,
     /// Of the changes for which it is written.
     pub ops: Vec<Op>,
     /// What becomes of a row with a NULL.
+    pub follows: &'static str,
+}
+
+/// A column of the old row in a place of a rule that is for inserts, too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OldPlace {
+    pub column: String,
+    pub at: FilePlace,
+    /// As in [`NullPlace`].
+    pub holder: String,
+    pub instead: Instead,
+    pub ops: Vec<Op>,
     pub follows: &'static str,
 }
 
@@ -88,6 +101,18 @@ pub enum Instead {
     None,
     /// Nothing: it can be left out.
     Omit,
+}
+
+impl fmt::Display for Instead {
+    /// As a rule writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Instead::Filled => "'-'",
+            Instead::Empty => "''",
+            Instead::None => "none",
+            Instead::Omit => "omit",
+        })
+    }
 }
 
 impl Rule {

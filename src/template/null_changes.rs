@@ -51,7 +51,8 @@ pub(super) fn allows_null(
     columns: &[TypedColumn],
 ) -> bool {
     let about = |op| About { column: &column.name, side, op: Some(op), columns };
-    ops.iter().any(|op| about(*op).possible(logic).is_true)
+    let has_row = |op: &&Op| side == RowSide::Row || !matches!(op, Op::Insert | Op::Read | Op::Truncate);
+    ops.iter().filter(has_row).any(|op| about(*op).possible(logic).is_true)
 }
 
 /// The answers that are possible.
@@ -140,7 +141,9 @@ impl About<'_> {
 
     /// None where the test is not about this column.
     fn when_null(&self, leaf: &Leaf) -> Option<WhenNull> {
-        let is_it = |term: &Term| term.column() == Some(self.column) && term.side() == Some(self.side);
+        // What a delete removes is its row, and its old row.
+        let is_side = |side: Option<RowSide>| side == Some(self.side) || side.is_some() && self.op == Some(Op::Delete);
+        let is_it = |term: &Term| term.column() == Some(self.column) && is_side(term.side());
         Some(match leaf.test.as_ref()? {
             Test::Compare(left, relation, right) if is_it(left) || is_it(right) => {
                 let other = if is_it(left) { right } else { left };

@@ -39,6 +39,42 @@ pub(super) fn of_template(children: &[Stmt]) -> Vec<NullRead> {
     reads
 }
 
+/// The columns of the old row that these statements always read, whatever the row holds: nothing guards them where there is no old row.
+pub(super) fn old_reads_of_template(children: &[Stmt]) -> Vec<ColumnUse> {
+    children.iter().flat_map(old_reads_of_statement).collect()
+}
+
+fn old_reads_of_statement(statement: &Stmt) -> Vec<ColumnUse> {
+    match statement {
+        Stmt::EmitExpr(emit) => old_reads(&emit.expr),
+        Stmt::IfCond(node) => old_reads(&node.expr),
+        Stmt::ForLoop(node) => old_reads(&node.iter),
+        Stmt::Set(node) => old_reads(&node.expr),
+        _ => Vec::new(),
+    }
+}
+
+fn old_reads(expr: &Expr) -> Vec<ColumnUse> {
+    if let Some((side, name)) = plain_column(expr) {
+        return if side == "old" { vec![read(side, name, expr.span()).used] } else { Vec::new() };
+    }
+    let of_all = |exprs: &[&Expr]| exprs.iter().flat_map(|expr| old_reads(expr)).collect();
+    match expr {
+        Expr::GetAttr(node) => old_reads(&node.expr),
+        Expr::GetItem(node) => of_all(&[&node.expr, &node.subscript_expr]),
+        Expr::Slice(node) => old_reads(&node.expr),
+        Expr::UnaryOp(node) => old_reads(&node.expr),
+        // The other side may not be evaluated.
+        Expr::BinOp(node) if matches!(node.op, BinOpKind::ScOr | BinOpKind::ScAnd) => old_reads(&node.left),
+        Expr::BinOp(node) => of_all(&[&node.left, &node.right]),
+        // Nor may a branch.
+        Expr::IfExpr(node) => old_reads(&node.test_expr),
+        Expr::Filter(node) => node.expr.iter().chain(positional(&node.args)).flat_map(old_reads).collect(),
+        Expr::List(node) => node.items.iter().flat_map(old_reads).collect(),
+        _ => Vec::new(),
+    }
+}
+
 fn of_statement(statement: &Stmt) -> Vec<NullRead> {
     match statement {
         Stmt::EmitExpr(emit) => {

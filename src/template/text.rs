@@ -28,6 +28,7 @@ pub struct TextTemplate {
     names: Vec<ColumnUse>,
     saga: Vec<SagaUse>,
     null_reads: Vec<NullRead>,
+    old_reads: Vec<ColumnUse>,
     reads_all_columns: bool,
     kind: Kind,
 }
@@ -145,7 +146,8 @@ impl TextTemplate {
         }
         let Reads { columns, names, saga, all: reads_all_columns } = reads;
         let null_reads = null_reads::of_template(&template.children);
-        let template = TextTemplate { pieces, columns, names, saga, null_reads, reads_all_columns, kind };
+        let old_reads = null_reads::old_reads_of_template(&template.children);
+        let template = TextTemplate { pieces, columns, names, saga, null_reads, old_reads, reads_all_columns, kind };
         if flaws.is_empty() { Ok(template) } else { Err(flaws) }
     }
 
@@ -234,6 +236,11 @@ impl TextTemplate {
     /// The columns by whose NULL it can't be rendered as a text, whatever else the row holds.
     pub fn null_reads(&self) -> &[NullRead] {
         &self.null_reads
+    }
+
+    /// The columns of the old row that it reads whatever the row holds, so that it can't be rendered where there is none.
+    pub fn old_reads(&self) -> &[ColumnUse] {
+        &self.old_reads
     }
 
     /// Whether it is one expression, whose type `render_json` keeps.

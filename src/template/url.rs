@@ -125,6 +125,11 @@ impl UrlTemplate {
         self.template().map_or(&[], TextTemplate::null_reads)
     }
 
+    /// As those of a text.
+    pub fn old_reads(&self) -> &[ColumnUse] {
+        self.template().map_or(&[], TextTemplate::old_reads)
+    }
+
     /// Scheme, host and port, where no value can change them.
     pub fn origin(&self) -> Option<url::Origin> {
         match &self.0 {

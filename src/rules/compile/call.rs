@@ -118,7 +118,7 @@ impl Compiler<'_> {
         let url = self.flaws(node, url)?;
         self.reads_saga(node, url.saga_reads())?;
         self.uses(node, url.columns());
-        self.nulls_of(node, url.null_reads(), "`url`", Instead::Filled, |_| false);
+        self.nulls_of(node, url.null_reads().iter(), url.old_reads(), "`url`", Instead::Filled);
         Some(url)
     }
 

@@ -5,9 +5,9 @@
 
 use super::actions::TemplatePart;
 use super::{Compiler, TextTemplate};
-use crate::rules::rule::{Instead, NullPlace};
+use crate::rules::rule::{Instead, NullPlace, OldPlace};
 use crate::rules::yaml::Node;
-use crate::template::NullRead;
+use crate::template::{ColumnUse, NullRead};
 
 /// What a template is for.
 #[derive(Clone, Copy)]
@@ -47,17 +47,19 @@ impl Compiler<'_> {
             _ if holds_null => Instead::None,
             HeldForm::Json | HeldForm::Text => Instead::Empty,
         };
-        self.nulls_of(node, template.null_reads(), holder.name, instead, |read| holds_null && read.is_value);
+        let is_fatal = |read: &&NullRead| !(holds_null && read.is_value);
+        let reads: Vec<&NullRead> = template.null_reads().iter().filter(is_fatal).collect();
+        self.nulls_of(node, reads.into_iter(), template.old_reads(), holder.name, instead);
     }
 
-    /// `takes_null`: of what it reads so, the place can hold a NULL.
-    pub(super) fn nulls_of(
+    /// Notes the columns that a template reads so that their NULL is fatal, and those of the old row that it always reads.
+    pub(super) fn nulls_of<'r>(
         &mut self,
         node: &Node,
-        reads: &[NullRead],
+        reads: impl Iterator<Item = &'r NullRead>,
+        old_reads: &[ColumnUse],
         holder: &str,
         instead: Instead,
-        takes_null: impl Fn(&NullRead) -> bool,
     ) {
         let follows = match self.part {
             TemplatePart::Step(_) => "such a row becomes a dead letter",
@@ -66,8 +68,7 @@ impl Compiler<'_> {
             TemplatePart::OnSuccess | TemplatePart::OnFailure => "of such a row no callback is sent",
             TemplatePart::Decision | TemplatePart::Verdict(_) | TemplatePart::Answer => return,
         };
-        let text = self.reader.text;
-        let reads = reads.iter().filter(|read| read.is_old || !takes_null(read));
+        let (text, ops) = (self.reader.text, &self.ops);
         self.nulls.extend(reads.map(|read| NullPlace {
             column: read.used.name.clone(),
             is_old: read.is_old,
@@ -75,8 +76,15 @@ impl Compiler<'_> {
             holder: holder.to_string(),
             is_value: read.is_value,
             instead,
-            takes_null: takes_null(read),
-            ops: self.ops.clone(),
+            ops: ops.clone(),
+            follows,
+        }));
+        self.old_rows.extend(old_reads.iter().map(|used| OldPlace {
+            column: used.name.clone(),
+            at: node.place_within(text, used.line, used.column),
+            holder: holder.to_string(),
+            instead,
+            ops: ops.clone(),
             follows,
         }));
     }

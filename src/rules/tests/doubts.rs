@@ -337,7 +337,7 @@ fn a_column_of_the_old_row_is_doubted_where_an_insert_may_come_to_it() {
         (one("on: insert", old), &[inserts]),
         (
             one("changed: status", old),
-            &[inserts, "`{{ old.status if op != 'insert' else none }}`, or leave `insert` out"],
+            &[inserts, "`{{ old.status if op != 'insert' else omit }}`, or leave `insert` out"],
         ),
         (one("changed: status", "from {{ old.status }}"), &[inserts]),
         (one("on: update", old), &[]),

@@ -287,6 +287,7 @@ pub(crate) fn rule(url: &str, edit: impl FnOnce(&mut Rule)) -> Arc<Rule> {
         by_op: vec![],
         columns: vec![],
         nulls: vec![],
+        old_rows: vec![],
     };
     edit(&mut rule);
     Arc::new(rule)

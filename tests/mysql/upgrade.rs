@@ -113,7 +113,8 @@ async fn store_of_before(home: &Home, rules: &RuleSet, start: Resume, changes: &
     saga.definition.begin_action(&mut log, ActionId::Step(0));
     let kept =
         KeptAnswer { status: 200, headers: Vec::new(), body: (*br#"{"id": 77}"#).into(), is_cut: false, problem: None };
-    let acted = ActionResult { end: ActionEnd::Done(Some(kept)), attempts: 1, failed_calls: 0, message: "200".to_string() };
+    let acted =
+        ActionResult { end: ActionEnd::Done(Some(kept)), attempts: 1, failed_calls: 0, message: "200".to_string() };
     saga.definition.record(&mut log, ActionId::Step(0), acted);
 
     let mut position = start.position.clone();

@@ -99,7 +99,7 @@ pub(super) fn scripted(ready: &HttpReady, answer: &ScriptedAnswer, first: &Deliv
 pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, count: usize) -> (Answer, Judged) {
     let (success, action) = (&ready.call.settings.success, first.action());
     let classify = |answer: &Answer, lack| answer::classify(success, &action.retry_on, answer, lack);
-    let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect } = received;
+    let Received { mut answer, mut lack, retry_after, server_limit, body, headers, redirect, secrets } = received;
     let health = answer::health(success, &answer, lack);
     let mut verdict = classify(&answer, lack);
     let mut hint = redirect.map(|redirect| {
@@ -150,7 +150,10 @@ pub(super) fn judge(ready: &HttpReady, received: Received, first: &Delivery, cou
         }
     }
     let of_items = results.iter_mut().flatten().map(|item| &mut item.answer);
-    auth::mask_shown(&ready.call, std::iter::once(&mut answer).chain(of_items));
+    auth::mask_shown(&first.rule, &secrets, std::iter::once(&mut answer).chain(of_items));
+    if let Some(ActionEnd::Done(Some(kept))) = &mut end {
+        auth::mask_kept(kept, &secrets);
+    }
     (answer, Judged { lack, verdict, results, end, health, retry_after, answer_wait, server_limit, hint })
 }
 

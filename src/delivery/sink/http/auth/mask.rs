@@ -1,14 +1,17 @@
 //! Answers without our credentials, which some APIs repeat in what they answer.
 //!
-//! In: what was received, and the secrets that were sent. Out: the same with `***` in their places, in all that is shown or kept. A
-//! secret is found as it is, and as JSON and URLs may spell it: `\/`, `\u00f6`, `%2b`. Not found is what is spelled in
+//! In: what was received, and the secrets that were sent. Out: the same with `***` in their places, in all that is shown or kept; what a
+//! rule reads of the answer to its call is as it came. A secret is found as it is, and as JSON and URLs may spell it: `\/`, `\u00f6`, `%2b`. Not found is what is spelled in
 //! two ways at once, as a URL within JSON within a text.
 
 use super::super::client::Received;
 use crate::failure::Answer;
+use crate::saga::KeptAnswer;
+use crate::template::Secret;
 
-/// The secrets are asked for only where something of the answer is shown or kept.
-pub(super) fn masked<I>(mut received: Received, secrets: impl FnOnce() -> I) -> Received
+/// Masks them in what is shown of the answer, and notes them for what is made of it later. They are asked for only where something of
+/// the answer is shown or kept.
+pub(super) fn noted<I>(mut received: Received, secrets: impl FnOnce() -> I) -> Received
 where
     I: Iterator<Item: AsRef<str>>,
 {
@@ -20,7 +23,7 @@ where
     }
     let secrets = longest_first(secrets());
     mask_excerpt(excerpt, secrets.iter());
-    secrets.iter().for_each(|secret| mask_kept(&mut body.bytes, headers, secret.as_ref()));
+    received.secrets = secrets.iter().map(|secret| Secret::new(secret.as_ref())).collect();
     received
 }
 
@@ -47,17 +50,17 @@ fn longest_first<S: AsRef<str>>(secrets: impl Iterator<Item = S>) -> Vec<S> {
 /// What is shorter than any credential may be part of what the answer says.
 pub(super) const SECRET_BYTES_MIN: usize = 8;
 
-fn mask_kept(body: &mut Vec<u8>, headers: &mut [(Box<str>, Box<str>)], secret: &str) {
-    if secret.len() < SECRET_BYTES_MIN {
-        return;
-    }
-    // What is no UTF-8, or cut within a character, becomes U+FFFD, as in all that is made of an answer.
-    if let Some(masked) = without(&String::from_utf8_lossy(body), secret) {
-        *body = masked.into_bytes();
-    }
-    for (_, value) in headers {
-        if let Some(masked) = without(value, secret) {
-            *value = masked.into();
+/// Masks these secrets, of which the longest come first, in what a later step may read.
+pub(in crate::delivery::sink::http) fn mask_kept(kept: &mut KeptAnswer, secrets: &[Secret]) {
+    for secret in secrets.iter().map(Secret::reveal).filter(|secret| secret.len() >= SECRET_BYTES_MIN) {
+        // What is no UTF-8, or cut within a character, becomes U+FFFD, as in all that is made of an answer.
+        if let Some(masked) = without(&String::from_utf8_lossy(&kept.body), secret) {
+            kept.body = masked.into_bytes().into();
+        }
+        for (_, value) in &mut kept.headers {
+            if let Some(masked) = without(value, secret) {
+                *value = masked.into();
+            }
         }
     }
 }
@@ -92,7 +95,7 @@ fn cut_within(text: &str, secret: &str) -> Option<usize> {
     let is_cut = |at: &usize| {
         let (mut ends, mut spelled_characters) = (vec![*at], 0);
         for c in secret.chars() {
-            if ends.contains(&text.len()) {
+            if ends.iter().any(|end| is_begun(&text[*end..])) {
                 return spelled_characters >= CHARACTERS_MIN;
             }
             ends = longer(text, &ends, c);
@@ -118,6 +121,18 @@ fn end_of(text: &str, secret: &str) -> Option<usize> {
         }
     }
     ends.last().copied()
+}
+
+/// Whether this is nothing, or the beginning of an escape that needs more.
+fn is_begun(rest: &str) -> bool {
+    let is_hex = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let of_json = |rest: &str| rest.len() < 6 && r"\u".starts_with(rest.get(..2).unwrap_or(rest));
+    match rest.as_bytes() {
+        [] => true,
+        [b'%', ..] => rest.len() < 3 && is_hex(&rest[1..]),
+        [b'\\', ..] => of_json(rest) && is_hex(rest.get(2..).unwrap_or_default()),
+        _ => false,
+    }
 }
 
 /// Where the spellings that end at `ends` end with one character more; in order, each once.
@@ -210,6 +225,10 @@ mod tests {
             ("k%C3%B6nig", "königinnen", Some(0)),
             ("you sent sk_live_1234", "sk_live_1234", None),
             ("könig", "königinnen", Some(0)),
+            (r"sent sk\/live\", "sk/live/1234", Some(5)),
+            (r"k\u00f6ni\u0", "könighaft", Some(0)),
+            ("sk%2Flive%2", "sk/live/1234", Some(0)),
+            (r"sent \", "secret", None),
             ("", "secret", None),
         ] {
             assert_eq!(cut_within(text, secret), expected, "{secret} in {text}");

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use reqwest::Request;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 
+pub(super) use mask::mask_kept;
 pub(super) use signature::ID as SIGNED_ID;
 pub(super) use token::Tokens;
 use token::{AccessToken, TokenKey, TokenSlot};
@@ -25,7 +26,7 @@ use super::client::{self, Client, Keep, Received};
 use super::prepared::PreparedRequest;
 use crate::delivery::answer::{self, Lack};
 use crate::failure::Answer;
-use crate::rules::{Auth, Call, CallSettings, ProxyChoice};
+use crate::rules::{Action, Auth, Call, CallSettings, ProxyChoice, Rule};
 use crate::template::Secret;
 
 /// The headers that [`exchange`] adds to the prepared ones.
@@ -85,7 +86,7 @@ pub(super) async fn exchange(
         }
     };
     let received = with_redirect(received, prepared.hides_url);
-    Ok(mask::masked(received, || secrets(client, call, prepared, token.as_ref().map(|token| &token.text))))
+    Ok(mask::noted(received, || secrets(client, call, prepared, token.as_ref().map(|token| &token.text))))
 }
 
 /// What no answer may repeat into what is shown or stored.
@@ -110,14 +111,16 @@ fn is_long(secret: &&Secret) -> bool {
     secret.reveal().len() >= mask::SECRET_BYTES_MIN
 }
 
-/// Masks in what is shown of answers all that the call's templates send of the environment. A rule reads an answer as it is: the name of
-/// an account is a part of what it says.
-pub(super) fn mask_shown<'a>(call: &Call, answers: impl Iterator<Item = &'a mut Answer>) {
+/// Masks in what is shown of answers the secrets that were sent, and all that the rule's calls send of the environment. Of the latter
+/// what a rule reads stays: the name of an account is a part of what an answer says.
+pub(super) fn mask_shown<'a>(rule: &Rule, sent: &[Secret], answers: impl Iterator<Item = &'a mut Answer>) {
     for answer in answers {
         if let Answer::Status { excerpt, .. } = answer
             && !excerpt.is_empty()
         {
-            mask::mask_excerpt(excerpt, call.secrets().filter(is_long).map(Secret::reveal));
+            let calls = rule.actions.iter().filter_map(Action::call);
+            let of_rule = calls.flat_map(Call::secrets).filter(is_long);
+            mask::mask_excerpt(excerpt, sent.iter().chain(of_rule).map(Secret::reveal));
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::delivery::server_limit::{self, ServerLimit};
 use crate::failure::Answer;
 use crate::rules::SuccessStatuses;
 use crate::saga::KeptAnswer;
+use crate::template::Secret;
 
 /// An answer is read to its end up to this size, so that its connection can be used again; what is longer is cut off.
 pub(in crate::delivery) const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -41,13 +42,16 @@ pub struct Received {
     pub server_limit: Option<ServerLimit>,
     /// Where an answer that is no success leads.
     pub redirect: Option<Redirect>,
+    /// What was sent and must be neither shown nor stored: masked when the answer has been read, which says what it says.
+    pub secrets: Vec<Secret>,
 }
 
 impl Received {
     /// There is no answer, for this reason.
     pub fn failed(error: String, lack: Lack) -> Received {
         let (answer, body, headers) = (Answer::Failed { error }, Text::default(), Vec::new());
-        Received { answer, lack: Some(lack), retry_after: None, server_limit: None, body, headers, redirect: None }
+        let (retry_after, server_limit, redirect, secrets) = (None, None, None, Vec::new());
+        Received { answer, lack: Some(lack), retry_after, server_limit, body, headers, redirect, secrets }
     }
 }
 
@@ -103,7 +107,7 @@ pub(super) async fn receive(
     };
     let body = if is_kept { body } else { Text::default() };
     let answer = Answer::Status { status, excerpt };
-    Ok(Received { answer, lack: None, retry_after, server_limit, body, headers, redirect })
+    Ok(Received { answer, lack: None, retry_after, server_limit, body, headers, redirect, secrets: Vec::new() })
 }
 
 pub(super) fn redirect_of(response: &Response, status: u16) -> Option<Redirect> {

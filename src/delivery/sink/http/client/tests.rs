@@ -53,6 +53,7 @@ fn status(status: u16, excerpt: &str) -> Received {
         headers: Vec::new(),
         server_limit: None,
         redirect: None,
+        secrets: Vec::new(),
     }
 }
 

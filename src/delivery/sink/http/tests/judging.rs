@@ -11,12 +11,13 @@ use crate::delivery::answer::{Lack, RETRY_AFTER_MAX, TargetHealth, Verdict};
 use crate::delivery::testing::{delivery, rule};
 use crate::failure::Answer;
 use crate::rules::{Batch, ItemVerdict, Results, RuleSet, Until, Work};
+use crate::template::Secret;
 
 fn received(status: u16, body: &str) -> Received {
     let body = Text { bytes: body.into(), ..Text::default() };
     let answer = Answer::Status { status, excerpt: String::new() };
     let (lack, retry_after, server_limit, redirect) = (None, None, None, None);
-    Received { answer, lack, retry_after, body, headers: Vec::new(), server_limit, redirect }
+    Received { answer, lack, retry_after, body, headers: Vec::new(), server_limit, redirect, secrets: Vec::new() }
 }
 
 #[test]
@@ -76,6 +77,18 @@ fn what_a_rule_sends_of_the_environment_is_read_in_an_answer_and_not_shown() {
     let (answer, judged) = judged(&first, received(200, refused));
     let Answer::Status { excerpt, .. } = answer else { panic!("{answer:?}") };
     assert_eq!((judged.verdict, excerpt.as_str()), (Verdict::GiveUp, r#"{"account": null, "you": "***"}"#));
+}
+
+#[test]
+fn what_was_sent_is_read_in_an_answer_and_neither_shown_nor_kept() {
+    let secrets = || ["long-s3cret", "hunter2"].map(Secret::new).to_vec();
+    let first = delivery_of("success: {when: answer.json.key == 'long-s3cret'}", "retry_on: [5xx]");
+    let body = r#"{"key": "long-s3cret"}"#;
+    let judged_with = |body| judged(&first, Received { secrets: secrets(), ..received(200, body) });
+    assert_eq!(judged_with(body).1.verdict, Verdict::Done { status: 200 });
+    let (answer, refused) = judged_with(r#"{"key": "hunter2", "you": "long-s3cret"}"#);
+    let Answer::Status { excerpt, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!((refused.verdict, excerpt.as_str()), (Verdict::GiveUp, r#"{"key": "***", "you": "***"}"#));
 }
 
 #[test]

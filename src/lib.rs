@@ -30,6 +30,8 @@ pub mod column;
 pub mod config;
 pub mod failure;
 pub mod file;
+pub mod in_words;
+pub mod lag;
 pub mod ordering;
 pub mod pattern;
 pub mod position;

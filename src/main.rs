@@ -1,6 +1,6 @@
 //! The `rowhook` command: parse, run, exit code.
 //!
-//! 0: done. 1: failed, or problems were found. 2: wrong usage or settings. The work is in `cli`.
+//! 0: done. 1: failed, or problems were found. 2: wrong usage or settings. 3: an operator should look. The work is in `cli`.
 
 use std::process::ExitCode;
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     match cli::run(Cli::parse()) {
         Ok(CommandVerdict::Done) => ExitCode::SUCCESS,
         Ok(CommandVerdict::Problems) => ExitCode::from(1),
+        Ok(CommandVerdict::Attention) => ExitCode::from(3),
         Err(error) => {
             cli::report(&error);
             ExitCode::from(if cli::is_wrong_usage(&error) { 2 } else { 1 })

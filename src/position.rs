@@ -159,6 +159,13 @@ impl Position {
         Position::from_parts(PositionParts { server_uuid: Uuid::nil(), gtids: None, file, undecided, found_by, proof })
     }
 
+    /// When the newest transaction that it covers was committed, in microseconds since the Unix epoch; none where its proof
+    /// does not say.
+    pub fn committed_at_us(&self) -> Option<u64> {
+        let newest = self.parts.proof.anchors().last()?;
+        Some(newest.original_commit_us).filter(|us| *us != 0)
+    }
+
     /// In a form for people and for records.
     pub fn describe(&self) -> Description<'_> {
         let PositionParts { server_uuid, gtids, file, .. } = &self.parts;

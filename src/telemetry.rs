@@ -51,8 +51,18 @@ pub struct Metrics {
     pub reconnects: Counter,
     /// 1 while events or heartbeats arrive from the source, else 0.
     pub source_connected: Gauge,
-    /// Seconds between the commit of the newest transaction that was read and its being read.
+    /// Age of the oldest change that is not resolved; 0 when there is none, not a number as long as it is not known.
     pub lag_seconds: Gauge<f64, AtomicU64>,
+    /// Binlog between what is resolved and the end of the log, while something is late.
+    pub backlog_bytes: Gauge<i64, AtomicI64>,
+    /// What the data directory takes.
+    pub data_bytes: Gauge<i64, AtomicI64>,
+    /// What is free on its disk.
+    pub disk_free_bytes: Gauge<i64, AtomicI64>,
+    /// When the last checkpoint was made durable, in seconds since the Unix epoch; 0: none since the start.
+    pub last_checkpoint: Gauge<f64, AtomicU64>,
+    /// Times that the machine's clock was set.
+    pub clock_jumps: Counter,
     pub rule_unresolved: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while the main stream goes on without the rule, else 0.
     pub rule_detached: Family<RuleLabel, Gauge<i64, AtomicI64>>,
@@ -60,7 +70,7 @@ pub struct Metrics {
     pub rule_paused: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while it is paused because a table lacks a column that it needs, else 0.
     pub rule_lacks_column: Family<RuleLabel, Gauge<i64, AtomicI64>>,
-    /// Age of the oldest transaction that the rule has not dealt with; 0 when there is none.
+    /// As `lag_seconds`, of one rule.
     pub rule_lag_seconds: Family<RuleLabel, Gauge<f64, AtomicU64>>,
     pub window_deliveries: Gauge<i64, AtomicI64>,
     pub window_bytes: Gauge<i64, AtomicI64>,
@@ -104,7 +114,16 @@ impl Metrics {
         r.register("target_outages", "Times a target became unavailable", self.target_outages.clone());
         r.register("source_reconnects", "Times the connection to MySQL was opened again", self.reconnects.clone());
         r.register("source_connected", "1 while MySQL sends events or heartbeats", self.source_connected.clone());
-        r.register("lag_seconds", "Age at reading of the newest transaction read", self.lag_seconds.clone());
+        r.register("lag_seconds", "Age of the oldest change that is not resolved", self.lag_seconds.clone());
+        r.register("backlog_bytes", "Binlog that is not resolved, while something is late", self.backlog_bytes.clone());
+        r.register("data_bytes", "What the data directory takes", self.data_bytes.clone());
+        r.register("disk_free_bytes", "What is free on the disk of the data directory", self.disk_free_bytes.clone());
+        r.register(
+            "last_checkpoint_timestamp_seconds",
+            "When the last checkpoint was made durable; 0: none since the start",
+            self.last_checkpoint.clone(),
+        );
+        r.register("clock_jumps", "Times that the clock of this machine was set", self.clock_jumps.clone());
         r.register("rule_unresolved", "Deliveries of the rule that are not resolved yet", self.rule_unresolved.clone());
         r.register("rule_detached", "1 while the rule has its own reader, or none", self.rule_detached.clone());
         r.register("rule_paused", "1 while the rule is paused", self.rule_paused.clone());
@@ -113,7 +132,11 @@ impl Metrics {
             "1 while the rule is paused because a table lacks a column that it needs",
             self.rule_lacks_column.clone(),
         );
-        r.register("rule_lag_seconds", "Age of the oldest change that is not resolved", self.rule_lag_seconds.clone());
+        r.register(
+            "rule_lag_seconds",
+            "Age of the oldest change of the rule that is not resolved",
+            self.rule_lag_seconds.clone(),
+        );
         r.register("window_deliveries", "Deliveries that are not resolved yet", self.window_deliveries.clone());
         r.register("window_bytes", "Memory of deliveries that are not resolved yet", self.window_bytes.clone());
         r.register("dead_letters", "Dead letters in the store, without blocked deliveries", self.dead_letters.clone());

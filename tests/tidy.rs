@@ -28,6 +28,8 @@ const VOCABULARY: &[&str] = &[
     "config",
     "failure",
     "file",
+    "in_words",
+    "lag",
     "saga",
     "ordering",
     "suggest",

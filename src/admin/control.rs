@@ -4,14 +4,17 @@
 //! concerns rules; the wait for its answer has a limit, so that a hanging loop is reported (promise 6).
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::SourceWatch;
+use super::attention::{LATE_AFTER, attention};
+use super::backlog::Backlog;
 use super::dead_letters::{self, DeadLetters};
 use super::live_rules::{LiveRules, ReloadError};
 use super::status::{DaemonSnapshot, Letters};
+use super::storage::Storage;
 use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, one_line};
 use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
 use crate::clock::now_us;
@@ -54,6 +57,8 @@ pub struct Control {
     pub letters: DeadLetters,
     pub rules: LiveRules,
     pub source: SourceWatch,
+    pub backlog: Backlog,
+    pub storage: Storage,
     pub data: PathBuf,
     /// Microseconds since the Unix epoch.
     pub started_at_us: u64,
@@ -64,9 +69,18 @@ impl Control {
         let status: LoopStatus = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
         let letters = Letters::count(&self.letters).await?;
         let (source, files) = ((self.source)(), self.rules.files());
-        let moment =
-            DaemonSnapshot { status: &status, source: &source, files: &files, letters: &letters, now_us: now_us() };
-        Ok(moment.view(&self.data, self.started_at_us))
+        let moment = DaemonSnapshot {
+            status: &status,
+            source: &source,
+            files: &files,
+            letters: &letters,
+            backlog: &self.backlog,
+            storage: self.storage.now(),
+            now_us: now_us(),
+        };
+        let view = moment.view(&self.data, self.started_at_us);
+        let attention = attention(&view, LATE_AFTER, SystemTime::now());
+        Ok(StatusView { attention, ..view })
     }
 
     pub async fn pause(&self, request: PauseRequest) -> Result<(), ControlError> {

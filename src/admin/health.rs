@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::SourceWatch;
 use super::pulse::Pulse;
+use crate::clock::now_us;
+use crate::in_words::span;
+use crate::lag::Lag;
 use crate::pipeline::{Command, RuleStatus, StreamStatus};
 use crate::store::Store;
 
@@ -35,9 +38,9 @@ impl Health {
         }
     }
 
-    /// Whether changes are read and the store can be written: what an alarm should check. A rule that is detached or
+    /// Whether changes are read and the store can be written: what an alarm should check; with the lag, in words. A rule that is detached or
     /// paused leaves it ready; a rule that a person must start again does not.
-    pub fn ready(&self) -> Result<(), String> {
+    pub fn ready(&self) -> Result<String, String> {
         self.alive()?;
         if *self.stopping.borrow() {
             return Err("stopping".to_string());
@@ -48,10 +51,19 @@ impl Health {
         if let Some(problem) = (self.source)().problem {
             return Err(format!("source: {problem}"));
         }
-        match self.pulse.status().and_then(|status| stopped(&status.rules)) {
+        let status = self.pulse.status();
+        match status.as_ref().and_then(|status| stopped(&status.rules)) {
             Some(reason) => Err(reason),
-            None => Ok(()),
+            None => Ok(status.map_or_else(String::new, |status| lag_text(status.oldest.lag(now_us())))),
         }
+    }
+}
+
+fn lag_text(lag: Lag) -> String {
+    match lag {
+        Lag::Unknown => String::new(),
+        Lag::Exactly(time) => format!("; lag {}", span(time)),
+        Lag::AtMost(time) => format!("; lag at most {}", span(time)),
     }
 }
 
@@ -76,18 +88,8 @@ mod tests {
 
     #[test]
     fn only_a_rule_whose_reader_gave_up_is_reported() {
-        let rule = |name: &str, stream| RuleStatus {
-            rule: name.to_string(),
-            target: String::new(),
-            stream,
-            paused: Some(Paused { since_us: 1, why: String::new() }),
-            lacks: None,
-            unresolved: 0,
-            in_flight: 0,
-            in_retry: 0,
-            low_water_mark: None,
-            oldest_unresolved_us: None,
-        };
+        let paused = Some(Paused { since_us: 1, why: String::new() });
+        let rule = |name: &str, stream| RuleStatus { stream, paused: paused.clone(), ..RuleStatus::of_test(name) };
         let behind = |error: Option<&str>| StreamStatus::Detached {
             since_us: 1,
             is_reading: false,

@@ -1,24 +1,25 @@
 //! The admin port: health checks and metrics over TCP, read only.
 //!
-//! In: GET requests from probes and Prometheus. Out: one line of text, or the metrics. Guards itself: on a loopback address
+//! In: GET requests from probes and Prometheus. Out: one line of text, the metrics, or the status as JSON. Guards itself: on a loopback address
 //! it answers only to requests that name an address or `localhost` (a page on the web could otherwise reach it through a
-//! name of its own), on any other address metrics need the token. Reasons name no secrets (promise 8).
+//! name of its own), on any other address metrics and status need the token. Reasons name no secrets (promise 8).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::control::Control;
 use super::health::Health;
 use super::serve::{Answers, serve};
 use crate::file;
@@ -93,26 +94,34 @@ impl Port {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, health: Health, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
-        let router = router(self.address, self.token, health, &metrics);
+    pub async fn serve(self, health: Health, control: Control, metrics: Arc<Metrics>, stop: watch::Receiver<bool>) {
+        let router = router(self.address, self.token, health, control, &metrics);
         serve(self.listener, router, Answers::Short, stop).await;
     }
 }
 
 struct Shared {
     health: Health,
+    control: Control,
     registry: Registry,
     token: Option<AdminToken>,
     checks_host: bool,
 }
 
-fn router(address: SocketAddr, token: Option<AdminToken>, health: Health, metrics: &Metrics) -> Router {
+fn router(
+    address: SocketAddr,
+    token: Option<AdminToken>,
+    health: Health,
+    control: Control,
+    metrics: &Metrics,
+) -> Router {
     let checks_host = address.ip().is_loopback();
-    let shared = Arc::new(Shared { health, registry: metrics.registry(), token, checks_host });
+    let shared = Arc::new(Shared { health, control, registry: metrics.registry(), token, checks_host });
     Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics_text))
+        .route("/status", get(status))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared)
 }
@@ -148,26 +157,42 @@ fn names_this_machine(host: &str) -> bool {
 }
 
 async fn alive(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
-    answer(shared.health.alive(), "alive")
+    answer(shared.health.alive().map(|()| String::new()), "alive")
 }
 
 async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, String) {
     answer(shared.health.ready(), "ready")
 }
 
-fn answer(state: Result<(), String>, good: &str) -> (StatusCode, String) {
+fn answer(state: Result<String, String>, good: &str) -> (StatusCode, String) {
     match state {
-        Ok(()) => (StatusCode::OK, format!("{good}\n")),
+        Ok(more) => (StatusCode::OK, format!("{good}{more}\n")),
         Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
+/// The answer to a request without the token, where one is set.
+fn refusal(shared: &Shared, headers: &HeaderMap) -> Option<Response> {
+    let token = shared.token.as_ref()?;
+    let is_admitted = bearer(headers).is_some_and(|offered| token.admits(offered));
+    let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+    (!is_admitted)
+        .then(|| (StatusCode::UNAUTHORIZED, challenge, "metrics and status need the bearer token\n").into_response())
+}
+
+async fn status(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
+    if let Some(refusal) = refusal(&shared, &headers) {
+        return refusal;
+    }
+    match shared.control.status().await {
+        Ok(status) => Json(status).into_response(),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+    }
+}
+
 async fn metrics_text(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
-    if let Some(token) = &shared.token
-        && !bearer(&headers).is_some_and(|offered| token.admits(offered))
-    {
-        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (StatusCode::UNAUTHORIZED, challenge, "metrics need the bearer token\n").into_response();
+    if let Some(refusal) = refusal(&shared, &headers) {
+        return refusal;
     }
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &shared.registry) {

@@ -7,8 +7,11 @@
 
 mod advice;
 mod api;
+mod attention;
+mod backlog;
 mod binlog_replay;
 mod client;
+mod clock_watch;
 mod control;
 mod dead_letters;
 mod health;
@@ -20,16 +23,18 @@ mod replay;
 mod runway;
 mod serve;
 mod status;
+mod storage;
 mod stored_pause;
 mod typed;
 pub mod view;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::position::Retention;
 
 pub use api::{AdminApi, ControlSocket, Error as SocketError};
+pub use attention::{LATE_AFTER, attention};
+pub use backlog::{Backlog, LogSizes};
 pub use binlog_replay::BinlogReplays;
 pub use client::{Daemon, Error as DaemonError};
 pub use control::{Control, ControlError};
@@ -41,6 +46,7 @@ pub use position::{move_in_store, positions_of_store, require_rule};
 pub use pulse::Pulse;
 pub use replay::{Replays, RulesNow};
 pub use status::of_store as status_of_store;
+pub use storage::Storage;
 pub use stored_pause::{pause_in_store, resume_in_store};
 
 /// Returns the current state of the source.
@@ -54,8 +60,6 @@ pub struct SourceNow {
     /// None before MySQL has answered for the first time, as is `retention`.
     pub version: Option<String>,
     pub retention: Option<Retention>,
-    /// Age of the newest transaction when it was read; none while nothing arrives.
-    pub lag: Option<Duration>,
     /// Why changes do not arrive right now, without secrets.
     pub problem: Option<String>,
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::SourceWatch;
+use super::clock_watch::{ClockJump, ClockWatch};
 use super::runway::{Alarm, Runway, runway};
 use crate::clock::now_us;
 use crate::pipeline::{Command, LoopStatus, StreamStatus};
@@ -58,8 +59,13 @@ async fn feel(commands: mpsc::Sender<Command>, source: SourceWatch, metrics: Arc
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alarm = Alarm::default();
+    let mut clock = ClockWatch::new(Instant::now(), now_us());
     loop {
         ticks.tick().await;
+        if let Some(jump) = clock.look(Instant::now(), now_us()) {
+            metrics.clock_jumps.inc();
+            tell(jump);
+        }
         let (answer, answered) = oneshot::channel();
         if commands.send(Command::Status { answer }).await.is_err() {
             return;
@@ -74,6 +80,19 @@ async fn feel(commands: mpsc::Sender<Command>, source: SourceWatch, metrics: Arc
         }
         beats.send_replace(Beat { at: Instant::now(), status: Some(Arc::new(status)) });
     }
+}
+
+fn tell(jump: ClockJump) {
+    let (way, by) = match jump {
+        ClockJump::Forward(by) => ("forward", by),
+        ClockJump::Back(by) => ("back", by),
+    };
+    let by = humantime::format_duration(Duration::from_secs(by.as_secs()));
+    tracing::warn!(
+        way,
+        %by,
+        "the clock of this machine was set, or the machine slept: lags and ages are wrong by as much for changes from before"
+    );
 }
 
 fn warn(left: Runway, status: &LoopStatus) {
@@ -93,7 +112,7 @@ mod tests {
     use crate::admin::SourceNow;
 
     fn source() -> SourceWatch {
-        Arc::new(|| SourceNow { address: String::new(), version: None, retention: None, lag: None, problem: None })
+        Arc::new(|| SourceNow { address: String::new(), version: None, retention: None, problem: None })
     }
 
     #[tokio::test]
@@ -106,8 +125,7 @@ mod tests {
         assert!(pulse.silence(Instant::now() + 2 * SILENCE_MAX).is_some(), "it has not answered at all");
 
         let Some(Command::Status { answer }) = received.recv().await else { panic!("only status is asked") };
-        let status =
-            LoopStatus { position: None, read_up_to_us: Some(7), rules: vec![], targets: vec![], binlog_pin: None };
+        let status = LoopStatus { read_up_to_us: Some(7), ..LoopStatus::default() };
         answer.send(status).expect("it waits");
         // Asking again means that the answer was taken.
         let unanswered = received.recv().await.expect("it asks again");

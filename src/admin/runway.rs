@@ -38,31 +38,18 @@ impl Runway {
     }
 }
 
-/// The estimate at this moment, in microseconds since the Unix epoch.
+/// The estimate at this moment, in microseconds since the Unix epoch. What is needed begins with the oldest change that is
+/// not resolved; where there is none, the newest file is in use.
 pub fn runway(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Runway {
     let time = match source.retention {
         None => return Runway::Unknown,
         Some(Retention::ForEver) => return Runway::Endless,
         Some(Retention::For(time)) => time,
     };
-    let Some(needed_us) = oldest_needed_us(status, source, now_us) else { return Runway::Unknown };
-    let kept_until_us = needed_us.saturating_add(time.as_micros() as u64);
-    Runway::Left(Duration::from_micros(kept_until_us.saturating_sub(now_us)))
-}
-
-/// The commit time of the oldest transaction that must be read, or read again after a restart.
-fn oldest_needed_us(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Option<u64> {
-    // Where there is nothing newer, the newest transaction read may be days old, and its file is in use.
-    let main_us = match source.lag {
-        Some(lag) => Some(now_us.saturating_sub(lag.as_micros() as u64)),
-        None => status.read_up_to_us,
-    };
-    let unresolved = status.rules.iter().filter_map(|rule| rule.oldest_unresolved_us);
-    let behind = status.rules.iter().filter_map(|rule| match &rule.stream {
-        StreamStatus::Attached => None,
-        StreamStatus::Detached { since_us, read_up_to_us, .. } => Some(read_up_to_us.unwrap_or(*since_us)),
-    });
-    unresolved.chain(behind).chain(main_us).min()
+    match status.oldest.lag(now_us).longest() {
+        Some(lag) => Runway::Left(time.saturating_sub(lag)),
+        None => Runway::Unknown,
+    }
 }
 
 /// Remembers whether it has warned.
@@ -91,6 +78,7 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lag::OldestChange;
     use crate::pipeline::RuleStatus;
 
     const HOUR_US: u64 = 3_600_000_000;
@@ -100,68 +88,38 @@ mod tests {
         Duration::from_secs(hours * 3600)
     }
 
-    fn source(retention: Option<Retention>, lag: Option<Duration>) -> SourceNow {
-        SourceNow { address: String::new(), version: None, retention, lag, problem: None }
+    fn source(retention: Option<Retention>) -> SourceNow {
+        SourceNow { address: String::new(), version: None, retention, problem: None }
     }
 
-    fn rule(stream: StreamStatus, oldest_unresolved_us: Option<u64>) -> RuleStatus {
-        RuleStatus {
-            rule: "r".to_string(),
-            target: String::new(),
-            stream,
-            paused: None,
-            lacks: None,
-            unresolved: 0,
-            in_flight: 0,
-            in_retry: 0,
-            low_water_mark: None,
-            oldest_unresolved_us,
-        }
-    }
-
-    fn behind(read_up_to_us: Option<u64>) -> StreamStatus {
-        StreamStatus::Detached { since_us: NOW_US - 2 * HOUR_US, is_reading: true, read_up_to_us, error: None }
-    }
-
-    fn status(read_up_to_us: Option<u64>, rules: Vec<RuleStatus>) -> LoopStatus {
-        LoopStatus { position: None, read_up_to_us, rules, targets: Vec::new(), binlog_pin: None }
+    fn status(oldest: OldestChange, rules: Vec<RuleStatus>) -> LoopStatus {
+        LoopStatus { oldest, rules, ..LoopStatus::default() }
     }
 
     #[test]
-    fn the_runway_counts_from_the_oldest_transaction_that_is_still_needed() {
+    fn the_runway_counts_from_the_oldest_change_that_is_not_resolved() {
         let kept = Some(Retention::For(hours(72)));
-        let ago = |hours: u64| Some(NOW_US - hours * HOUR_US);
-        let idle = Some(Duration::ZERO);
-        for (what, status, source, expected) in [
-            ("idle for 50 hours", status(ago(50), vec![]), source(kept, idle), Runway::Left(hours(72))),
-            ("reading 3 hours late", status(ago(3), vec![]), source(kept, Some(hours(3))), Runway::Left(hours(69))),
-            ("disconnected", status(ago(50), vec![]), source(kept, None), Runway::Left(hours(22))),
-            (
-                "waiting for an API",
-                status(ago(0), vec![rule(StreamStatus::Attached, ago(10)), rule(StreamStatus::Attached, ago(5))]),
-                source(kept, idle),
-                Runway::Left(hours(62)),
-            ),
-            ("behind", status(ago(0), vec![rule(behind(ago(40)), None)]), source(kept, idle), Runway::Left(hours(32))),
-            (
-                "not read yet",
-                status(ago(0), vec![rule(behind(None), None)]),
-                source(kept, idle),
-                Runway::Left(hours(70)),
-            ),
-            ("too late", status(ago(80), vec![]), source(kept, None), Runway::Left(Duration::ZERO)),
-            ("never purged", status(ago(80), vec![]), source(Some(Retention::ForEver), None), Runway::Endless),
-            ("nothing known", status(None, vec![]), source(kept, None), Runway::Unknown),
-            ("no server yet", status(ago(1), vec![]), source(None, None), Runway::Unknown),
+        let ago = |hours: u64| NOW_US - hours * HOUR_US;
+        for (what, oldest, retention, expected) in [
+            ("idle", OldestChange::None, kept, Runway::Left(hours(72))),
+            ("reading 3 hours late", OldestChange::NotBefore(ago(3)), kept, Runway::Left(hours(69))),
+            ("waiting for an API", OldestChange::At(ago(10)), kept, Runway::Left(hours(62))),
+            ("too late", OldestChange::At(ago(80)), kept, Runway::Left(Duration::ZERO)),
+            ("never purged", OldestChange::At(ago(80)), Some(Retention::ForEver), Runway::Endless),
+            ("nothing known", OldestChange::Unknown, kept, Runway::Unknown),
+            ("no server yet", OldestChange::At(ago(1)), None, Runway::Unknown),
         ] {
-            assert_eq!(runway(&status, &source, NOW_US), expected, "{what}");
+            assert_eq!(runway(&status(oldest, vec![]), &source(retention), NOW_US), expected, "{what}");
         }
     }
 
     #[test]
     fn a_short_runway_is_reported_once_and_only_while_a_rule_is_detached() {
-        let late = status(None, vec![rule(behind(None), None)]);
-        let attached = status(None, vec![rule(StreamStatus::Attached, None)]);
+        let is_reading = true;
+        let detached = StreamStatus::Detached { since_us: 1, is_reading, read_up_to_us: None, error: None };
+        let rule = |stream| RuleStatus { stream, ..RuleStatus::of_test("r") };
+        let late = status(OldestChange::None, vec![rule(detached)]);
+        let attached = status(OldestChange::None, vec![rule(StreamStatus::Attached)]);
         let (month, half_day) = (hours(720), hours(12));
         let mut alarm = Alarm::default();
         for (kept, left, status, expected) in [
@@ -176,11 +134,11 @@ mod tests {
             (half_day, 11, &late, false),
             (half_day, 2, &late, true),
         ] {
-            let source = source(Some(Retention::For(kept)), None);
+            let source = source(Some(Retention::For(kept)));
             assert_eq!(alarm.is_due(Runway::Left(hours(left)), status, &source), expected, "{kept:?} {left}");
         }
-        assert!(!Alarm::default().is_due(Runway::Unknown, &late, &source(None, None)));
-        let at_once = source(Some(Retention::For(Duration::ZERO)), None);
+        assert!(!Alarm::default().is_due(Runway::Unknown, &late, &source(None)));
+        let at_once = source(Some(Retention::For(Duration::ZERO)));
         assert!(Alarm::default().is_due(Runway::Left(Duration::ZERO), &late, &at_once));
         assert!(!Alarm::default().is_due(Runway::Left(Duration::ZERO), &attached, &at_once));
     }

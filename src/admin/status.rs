@@ -5,15 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::SourceNow;
+use super::backlog::Backlog;
 use super::dead_letters::{DeadLetters, Error};
 use super::live_rules::FilesState;
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
 use super::view::status::{
-    BinlogPinView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, TargetView, state,
+    BinlogPinView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, StorageView, TargetView, state,
 };
+use crate::lag::{Lag, OldestChange};
 use crate::pipeline::{BinlogPinStatus, LoopStatus, RuleStatus, StreamStatus, TargetStatus};
 use crate::position::Retention;
 use crate::store::{self, Saved};
@@ -21,12 +24,17 @@ use crate::store::{self, Saved};
 /// Dead letters that are read to count them by rule: half a second's work.
 const COUNTED_MAX: u64 = 100_000;
 
+/// What lies in the log for less than this is on its way.
+const UNREAD_SHOWN_AFTER: Duration = Duration::from_secs(1);
+
 /// What is known of a running daemon at one moment.
 pub(super) struct DaemonSnapshot<'a> {
     pub status: &'a LoopStatus,
     pub source: &'a SourceNow,
     pub files: &'a FilesState,
     pub letters: &'a Letters,
+    pub backlog: &'a Backlog,
+    pub storage: Option<StorageView>,
     pub now_us: u64,
 }
 
@@ -67,12 +75,7 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
         running: false,
         pid: None,
         started_at: None,
-        source: None,
         position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
-        read_up_to: None,
-        runway_seconds: None,
-        binlog_pin: None,
-        rule_files: None,
         rules,
         targets: Vec::new(),
         dead_letters: counted.all,
@@ -115,11 +118,18 @@ fn of_process(data: &Path) -> StatusView {
         source: None,
         position: None,
         read_up_to: None,
+        lag_seconds: None,
+        lag_is_bound: false,
+        backlog: None,
+        complete_up_to: None,
         runway_seconds: None,
         binlog_pin: None,
+        checkpointed_at: None,
+        storage: None,
         rule_files: None,
         rules: Vec::new(),
         targets: Vec::new(),
+        attention: Vec::new(),
         dead_letters: 0,
         blocked: 0,
         awaiting: 0,
@@ -139,15 +149,19 @@ fn unknown(rule: String) -> RuleView {
         in_flight: None,
         in_retry: None,
         dead_letters: None,
+        has_unread: false,
         lag_seconds: None,
+        lag_is_bound: false,
         oldest_unresolved: None,
+        backlog_bytes: None,
         low_water_mark: None,
     }
 }
 
 impl DaemonSnapshot<'_> {
     pub(super) fn view(&self, data: &Path, started_at_us: u64) -> StatusView {
-        let DaemonSnapshot { status, source, files, letters, now_us } = *self;
+        let DaemonSnapshot { status, source, files, letters, backlog, storage, now_us } = *self;
+        let lag = status.oldest.lag(now_us);
         let runway_seconds = match runway(status, source, now_us) {
             Runway::Left(time) => Some(time.as_secs()),
             Runway::Unknown | Runway::Endless => None,
@@ -156,9 +170,15 @@ impl DaemonSnapshot<'_> {
             started_at: Some(rfc3339(started_at_us)),
             source: Some(source_view(source)),
             position: status.position.as_ref().map(PositionView::of),
+            lag_seconds: lag.longest().map(|time| time.as_secs_f64()),
+            lag_is_bound: matches!(lag, Lag::AtMost(_)),
+            backlog: backlog.of_all(status),
             read_up_to: status.read_up_to_us.map(rfc3339),
+            complete_up_to: status.complete_up_to_us.map(rfc3339),
             runway_seconds,
             binlog_pin: status.binlog_pin.as_ref().map(pin_view),
+            checkpointed_at: status.checkpointed_at_us.map(rfc3339),
+            storage,
             rule_files: Some(files_view(files)),
             rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
@@ -170,13 +190,12 @@ impl DaemonSnapshot<'_> {
     }
 
     fn rule(&self, rule: &RuleStatus) -> RuleView {
-        let (detached_since_us, lag_seconds, error) = match &rule.stream {
-            StreamStatus::Attached => (None, self.source.lag.map(|lag| lag.as_secs_f64()), None),
-            StreamStatus::Detached { since_us, read_up_to_us, error, .. } => {
-                let lag = self.now_us.saturating_sub(read_up_to_us.unwrap_or(*since_us)) as f64 / 1e6;
-                (Some(*since_us), Some(lag), error.clone())
-            }
+        let (detached_since_us, error) = match &rule.stream {
+            StreamStatus::Attached => (None, None),
+            StreamStatus::Detached { since_us, error, .. } => (Some(*since_us), error.clone()),
         };
+        let lag = rule.oldest.lag(self.now_us);
+        let unread = rule.unread.lag(self.now_us).longest();
         let paused = rule.paused.as_ref().or(rule.lacks.as_ref());
         let state = match (&error, paused, detached_since_us) {
             (Some(_), _, _) => state::STOPPED,
@@ -194,8 +213,14 @@ impl DaemonSnapshot<'_> {
             in_flight: Some(rule.in_flight),
             in_retry: Some(rule.in_retry),
             dead_letters: self.letters.of(&rule.rule),
-            lag_seconds,
-            oldest_unresolved: rule.oldest_unresolved_us.map(rfc3339),
+            has_unread: unread.is_some_and(|age| age >= UNREAD_SHOWN_AFTER),
+            lag_seconds: lag.longest().map(|time| time.as_secs_f64()),
+            lag_is_bound: matches!(lag, Lag::AtMost(_)),
+            oldest_unresolved: match rule.oldest {
+                OldestChange::At(us) => Some(rfc3339(us)),
+                OldestChange::None | OldestChange::NotBefore(_) | OldestChange::Unknown => None,
+            },
+            backlog_bytes: self.backlog.of_rule(rule),
             low_water_mark: rule.low_water_mark.as_ref().map(PositionView::of),
             ..unknown(rule.rule.clone())
         }
@@ -207,7 +232,6 @@ fn source_view(source: &SourceNow) -> SourceView {
         address: source.address.clone(),
         version: source.version.clone(),
         problem: source.problem.clone(),
-        lag_seconds: source.lag.map(|lag| lag.as_secs_f64()),
         binlog_kept_seconds: source.retention.map(|retention| match retention {
             Retention::ForEver => 0,
             Retention::For(time) => time.as_secs(),

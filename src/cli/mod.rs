@@ -72,7 +72,7 @@ Examples:
   rowhook dead-letters replay --rule order-paid
 
 Settings come from flags, then from ROWHOOK_* variables, then from rowhook.yaml, then from defaults.
-Exit codes: 0 done, 1 failed or problems found, 2 wrong usage.";
+Exit codes: 0 done, 1 failed or problems found, 2 wrong usage, 3 of `status`: an operator should look.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -122,6 +122,8 @@ pub enum CommandVerdict {
     Done,
     /// Problems were found, and have been shown.
     Problems,
+    /// Nothing failed, and an operator should look.
+    Attention,
 }
 
 /// Runs a command to its end.

@@ -4,12 +4,14 @@
 //! APIs) are cleaned of control characters, so that they cannot steer the terminal. Cuts lines to the width of a
 //! terminal; output into a pipe is whole.
 
+use std::collections::HashSet;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
 use serde::Serialize;
 
+pub(super) use crate::in_words::{bytes, short, span};
 use crate::printable::is_printable;
 
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
@@ -168,6 +170,42 @@ pub(super) fn toned_table(
     printed(&mut table)
 }
 
+/// Names of at most so many characters, each cut in its middle where it is longer: what tells names apart stands at either
+/// end. Names that are different stay different.
+pub(super) fn cut_in_the_middle(names: &[&str], characters_max: usize) -> Vec<String> {
+    let room = characters_max.max(CUT_CHARACTERS_MIN) - 1;
+    let different: HashSet<&str> = names.iter().copied().collect();
+    // Half of each end, or else as much more of one end as makes the difference.
+    let mut heads: Vec<usize> = (0..=room).collect();
+    heads.sort_by_key(|head| head.abs_diff(room.div_ceil(2)));
+    let cut_all = |head: usize| -> Vec<String> {
+        let shown = names.iter().map(|name| cut_at(name, head, room - head));
+        shown.collect()
+    };
+    let is_clear = |shown: &Vec<String>| shown.iter().collect::<HashSet<_>>().len() == different.len();
+    let numbered = || {
+        let shown = names.iter().enumerate().map(|(n, name)| {
+            let number = format!("#{}", n + 1);
+            cut_at(name, room.saturating_sub(number.len()), 0) + &number
+        });
+        shown.collect()
+    };
+    heads.into_iter().map(cut_all).find(is_clear).unwrap_or_else(numbered)
+}
+
+/// So short a name tells nothing.
+const CUT_CHARACTERS_MIN: usize = 6;
+
+fn cut_at(name: &str, head: usize, tail: usize) -> String {
+    let length = name.chars().count();
+    if length <= head + tail + 1 {
+        return name.to_owned();
+    }
+    let (begin, end): (String, String) =
+        (name.chars().take(head).collect(), name.chars().skip(length - tail).collect());
+    format!("{begin}…{end}")
+}
+
 /// The text without what steers a terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
@@ -177,27 +215,6 @@ pub(super) fn clean(text: &str) -> String {
 pub(super) fn age(at: &str, now: SystemTime) -> String {
     let Ok(at) = humantime::parse_rfc3339(at) else { return "?".to_string() };
     short(now.duration_since(at).unwrap_or_default())
-}
-
-/// A time in its largest unit.
-pub(super) fn short(span: Duration) -> String {
-    match span.as_secs() {
-        s @ 0..60 => format!("{s}s"),
-        s @ 60..3_600 => format!("{}m", s / 60),
-        s @ 3_600..172_800 => format!("{}h", s / 3_600),
-        s => format!("{}d", s / 86_400),
-    }
-}
-
-/// A time in its two largest units: `3m 12s`, `9d 2h`.
-pub(super) fn span(span: Duration) -> String {
-    let s = span.as_secs();
-    match s {
-        0..60 => format!("{s}s"),
-        60..3_600 => format!("{}m {}s", s / 60, s % 60),
-        3_600..172_800 => format!("{}h {}m", s / 3_600, s % 3_600 / 60),
-        _ => format!("{}d {}h", s / 86_400, s % 86_400 / 3_600),
-    }
 }
 
 /// `1 dead letter`, `2 dead letters`.
@@ -210,19 +227,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_age_is_shown_in_its_largest_unit() {
-        for (secs, expected) in
-            [(0, "0s"), (59, "59s"), (60, "1m"), (3_599, "59m"), (3_600, "1h"), (172_799, "47h"), (172_800, "2d")]
-        {
-            assert_eq!(short(Duration::from_secs(secs)), expected);
+    fn names_are_cut_in_their_middle_and_stay_different() {
+        let cut = |names: &[&str], max| cut_in_the_middle(names, max);
+        assert_eq!(cut(&["short", "order-paid-to-fulfilment"], 11), ["short", "order…lment"]);
+        let rules = ["warehouse-orders-paid-eu", "warehouse-orders-paid-us", "warehouse-orders-sent-eu"];
+        for max in 6..30 {
+            let shown = cut(&rules, max);
+            assert!(shown.iter().all(|name| name.chars().count() <= max), "{max}: {shown:?}");
+            assert_eq!(shown.iter().collect::<HashSet<_>>().len(), 3, "{max}: {shown:?}");
         }
-    }
-
-    #[test]
-    fn a_span_is_shown_in_its_two_largest_units() {
-        for (secs, expected) in [(0, "0s"), (59, "59s"), (192, "3m 12s"), (172_799, "47h 59m"), (180_000, "2d 2h")] {
-            assert_eq!(span(Duration::from_secs(secs)), expected);
-        }
+        assert_eq!(cut(&["aaaaaaaaXaaaaaaaa", "aaaaaaaaYaaaaaaaa"], 8), ["aaaaa…#1", "aaaaa…#2"]);
     }
 
     #[test]

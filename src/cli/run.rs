@@ -15,13 +15,13 @@ use tokio::task::JoinSet;
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
 use super::{CommandVerdict, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch};
 use crate::admin::{
-    AdminApi, AdminToken, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, Port, Pulse, Replays,
-    RuleSource, RulesNow, SourceWatch,
+    AdminApi, AdminToken, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, LogSizes,
+    Port, Pulse, Replays, RuleSource, RulesNow, Storage,
 };
 use crate::clock::now_us;
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
 use crate::delivery::{Client, Dispatcher, Sinks};
-use crate::pipeline::{ChangeSource, Command, Limits, Pipeline, RangeReplays};
+use crate::pipeline::{ChangeSource, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
@@ -158,14 +158,21 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let (pulse, feeling) = Pulse::new(commands.clone(), source.clone(), metrics.clone());
     let mut beside = JoinSet::new();
     beside.spawn(feeling);
+    let (backlog, measuring) = Backlog::new(pulse.clone(), log_sizes(reader.clone()), metrics.clone());
+    beside.spawn(measuring);
+    let (storage, inspecting) = Storage::new(data.clone(), metrics.clone());
+    beside.spawn(inspecting);
     beside.spawn(reloading::keep(live.clone(), signals.reload, settings.watch));
     let mut admin = JoinSet::new();
+    let letters = DeadLetters::of_loop(store.clone(), commands.clone());
+    let started_at_us = now_us();
+    let control = Control { commands, letters, rules: live, source, backlog, storage, data, started_at_us };
     if let Some(port) = port {
-        let (commands, store, stopping) = (commands.clone(), store.clone(), stop.clone());
-        let health = Health { commands, pulse, store, source: source.clone(), stopping };
-        admin.spawn(port.serve(health, metrics, admin_stopped.clone()));
+        let (commands, store, source) = (control.commands.clone(), store.clone(), control.source.clone());
+        let health = Health { commands, pulse, store, source, stopping: stop.clone() };
+        admin.spawn(port.serve(health, control.clone(), metrics, admin_stopped.clone()));
     }
-    admin.spawn(socket.serve(admin_api(live, store, commands, source, reader, data), admin_stopped));
+    admin.spawn(socket.serve(admin_api(control, store, reader), admin_stopped));
 
     // A task of its own, on one of the threads that attempts run on: starts and ends of attempts there wake no other
     // thread.
@@ -187,22 +194,26 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
 }
 
 /// The commands of the control socket.
-fn admin_api(
-    rules: LiveRules,
-    store: Store,
-    commands: mpsc::Sender<Command>,
-    source: SourceWatch,
-    reader: Settings,
-    data: PathBuf,
-) -> AdminApi {
-    let live = rules.clone();
+fn admin_api(control: Control, store: Store, reader: Settings) -> AdminApi {
+    let live = control.rules.clone();
     let rules_now: RulesNow = Arc::new(move || live.now());
-    let letters = DeadLetters::of_loop(store.clone(), commands.clone());
+    let commands = control.commands.clone();
     AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),
-        binlog_replays: BinlogReplays { replays: RangeReplays::new(reader, commands.clone(), None), rules: rules_now },
-        control: Control { commands, letters, rules, source, data, started_at_us: now_us() },
+        binlog_replays: BinlogReplays { replays: RangeReplays::new(reader, commands, None), rules: rules_now },
+        control,
     }
+}
+
+/// Asks the server for the ends of its binlog files, over a connection for each question.
+fn log_sizes(reader: Settings) -> LogSizes {
+    Arc::new(move || -> BoxFuture<'static, _> {
+        let reader = reader.clone();
+        Box::pin(async move {
+            let sizes = source::log_sizes(&reader).await;
+            sizes.inspect_err(|error| tracing::debug!(%error, "the sizes of binlog files could not be asked")).ok()
+        })
+    })
 }
 
 /// Where new rules come from, and what they are checked against.

@@ -118,7 +118,7 @@ fn verified_text(found: &VerifiedView) -> String {
         "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
         count(*dead_letters, "dead letter"),
         count(*sagas, "saga"),
-        size(*bytes)
+        output::bytes(*bytes)
     );
     if found.is_whole {
         return text + "the store is whole\n";
@@ -148,7 +148,7 @@ async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<CommandVerdict>
     } else {
         let BackupView { file, dead_letters, place, bytes, .. } = &made;
         let place = place.as_ref().map_or(String::new(), |place| format!(", reading had got to {place}"));
-        let text = format!("{file}: {}, {}{place}\n", size(*bytes), count(*dead_letters, "dead letter"));
+        let text = format!("{file}: {}, {}{place}\n", output::bytes(*bytes), count(*dead_letters, "dead letter"));
         output::print(&text)?;
     }
     Ok(CommandVerdict::Done)
@@ -193,7 +193,7 @@ async fn compact(args: CompactArgs, file: &File) -> anyhow::Result<CommandVerdic
     let data = args.data.resolve(file);
     Reach::require_store(&data)?;
     let (before, after) = blocking(&data, Store::compact).await?;
-    output::print(&format!("{} before, {} now\n", size(before), size(after)))?;
+    output::print(&format!("{} before, {} now\n", output::bytes(before), output::bytes(after)))?;
     Ok(CommandVerdict::Done)
 }
 
@@ -250,26 +250,9 @@ async fn blocking<T: Send + 'static>(
     Ok(done.map_err(|_| anyhow!("the work on the store was aborted"))??)
 }
 
-/// `1.2 MB`.
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (bytes as f64 / 1e3, 0);
-    while value >= 1e3 && unit + 1 < UNITS.len() {
-        (value, unit) = (value / 1e3, unit + 1);
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_has_the_unit_that_people_expect() {
-        for (bytes, expected) in [(0, "0.0 kB"), (999, "1.0 kB"), (524_288, "524.3 kB"), (2_100_000_000, "2.1 GB")] {
-            assert_eq!(size(bytes), expected);
-        }
-    }
 
     #[test]
     fn what_is_lost_is_said_with_the_way_on() {

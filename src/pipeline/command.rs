@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
+use crate::lag::OldestChange;
 use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
@@ -127,13 +128,19 @@ pub enum CommandRefused {
     Store { problem: String },
 }
 
-/// How it goes.
-#[derive(Debug, Clone)]
+/// How it goes. By default nothing is known.
+#[derive(Debug, Clone, Default)]
 pub struct LoopStatus {
     /// How far the main stream is read; none before MySQL has answered for the first time.
     pub position: Option<Position>,
     /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
     pub read_up_to_us: Option<u64>,
+    /// What was committed before this moment was read by the main stream, in microseconds since the Unix epoch.
+    pub complete_up_to_us: Option<u64>,
+    /// When the last checkpoint was made durable, in microseconds since the Unix epoch; none since the start.
+    pub checkpointed_at_us: Option<u64>,
+    /// The oldest change of any rule that is not resolved.
+    pub oldest: OldestChange,
     /// In the order of the files.
     pub rules: Vec<RuleStatus>,
     pub targets: Vec<TargetStatus>,
@@ -171,9 +178,30 @@ pub struct RuleStatus {
     pub in_retry: u64,
     /// Everything before this position is resolved.
     pub low_water_mark: Option<Position>,
-    /// When the transaction of the oldest delivery not resolved was committed, in microseconds since the Unix
-    /// epoch; none when there is none.
-    pub oldest_unresolved_us: Option<u64>,
+    /// The oldest change that may be in the log and that the rule has not taken.
+    pub unread: OldestChange,
+    /// The oldest change that is not resolved, taken or not.
+    pub oldest: OldestChange,
+}
+
+#[cfg(test)]
+impl RuleStatus {
+    /// Attached, with nothing to do.
+    pub fn of_test(rule: &str) -> RuleStatus {
+        RuleStatus {
+            rule: rule.to_string(),
+            target: String::new(),
+            stream: StreamStatus::Attached,
+            paused: None,
+            lacks: None,
+            unresolved: 0,
+            in_flight: 0,
+            in_retry: 0,
+            low_water_mark: None,
+            unread: OldestChange::None,
+            oldest: OldestChange::None,
+        }
+    }
 }
 
 /// Where a rule's changes come from.

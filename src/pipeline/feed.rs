@@ -6,16 +6,22 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc::error::TryRecvError;
 
 use super::Error;
 use crate::change::{Change, Changes, Transaction};
+use crate::clock::now_us;
+use crate::lag::OldestChange;
 use crate::outcome::reached::Reached;
 use crate::position::{Committed, Position, Resume};
 use crate::rules::{RuleSet, TableRules};
 use crate::schema::NamedTables;
 use crate::source::{Emptied, Following, SourceEvent};
+
+/// A reader that gets transactions so soon after their commit is at the end of the log: what is later is on its way.
+const AT_END_WITHIN: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -23,9 +29,11 @@ pub(super) struct Feed {
     reader: Option<Following>,
     /// None until a first reader has said where it begins.
     reached: Option<Reached>,
-    rows: Unread,
+    rows: UnreadRows,
     /// When the newest transaction that was read was committed, in microseconds since the Unix epoch.
     pub read_up_to_us: Option<u64>,
+    /// What was committed before this moment was read, in microseconds since the Unix epoch.
+    complete_up_to_us: Option<u64>,
 }
 
 /// What a feed brings.
@@ -43,13 +51,13 @@ pub(super) enum StreamRead {
 
 /// Row events whose rows were not all taken.
 #[derive(Debug, Default)]
-struct Unread {
+struct UnreadRows {
     events: std::vec::IntoIter<Changes>,
     /// The event whose turn it is, and the rules of its table.
     open: Option<(Changes, Arc<TableRules>)>,
 }
 
-impl Unread {
+impl UnreadRows {
     fn is_empty(&self) -> bool {
         self.open.is_none() && self.events.as_slice().is_empty()
     }
@@ -74,7 +82,8 @@ impl Unread {
 
 impl Feed {
     pub fn new(rules: Arc<RuleSet>, reached: Option<Reached>) -> Feed {
-        Feed { rules, reader: None, reached, rows: Unread::default(), read_up_to_us: None }
+        let complete_up_to_us = reached.as_ref().and_then(|place| place.position().committed_at_us());
+        Feed { rules, reader: None, reached, rows: UnreadRows::default(), read_up_to_us: None, complete_up_to_us }
     }
 
     pub fn rules(&self) -> &Arc<RuleSet> {
@@ -96,6 +105,7 @@ impl Feed {
 
     /// Goes on from elsewhere.
     pub fn leap(&mut self, place: Reached) {
+        self.complete_up_to_us = place.position().committed_at_us();
         self.reached = Some(place);
     }
 
@@ -106,13 +116,13 @@ impl Feed {
 
     /// The reader must begin where the feed stands.
     pub fn open(&mut self, reader: Following) {
-        self.rows = Unread::default();
+        self.rows = UnreadRows::default();
         self.reader = Some(reader);
     }
 
     /// Drops the reader; the next one brings again what this one brought and was not passed.
     pub fn close(&mut self) {
-        self.rows = Unread::default();
+        self.rows = UnreadRows::default();
         self.reader = None;
     }
 
@@ -122,6 +132,34 @@ impl Feed {
 
     pub fn has_rows(&self) -> bool {
         !self.rows.is_empty()
+    }
+
+    /// What was committed before this moment was read, in microseconds since the Unix epoch; none: that is not known yet.
+    pub fn complete_up_to_us(&self) -> Option<u64> {
+        self.complete_up_to_us
+    }
+
+    /// The feed of the same stream before has read so far.
+    pub fn is_complete_up_to(&mut self, us: Option<u64>) {
+        self.complete_up_to_us = us.or(self.complete_up_to_us);
+    }
+
+    /// The oldest change that may be in the log and is not read.
+    pub fn oldest_unread(&self, now_us: u64) -> OldestChange {
+        let not_before = |us: Option<u64>| us.map_or(OldestChange::Unknown, OldestChange::NotBefore);
+        let Some(reader) = self.reader.as_ref().filter(|reader| !self.has_rows() && reader.events.is_empty()) else {
+            return not_before(self.complete_up_to_us);
+        };
+        let lag = reader.status.borrow().streaming_lag();
+        match lag {
+            // All that its reader has read is taken.
+            Some(lag) if lag < AT_END_WITHIN && self.reached.is_some() => OldestChange::None,
+            Some(lag) => {
+                let read_us = now_us.saturating_sub(lag.as_micros() as u64);
+                not_before(self.complete_up_to_us.map(|complete_us| complete_us.max(read_us)))
+            }
+            None => not_before(self.complete_up_to_us),
+        }
     }
 
     /// What is there, without waiting; none: nothing at the moment.
@@ -155,11 +193,12 @@ impl Feed {
             SourceEvent::Tables(tables) => Some(StreamRead::Tables(tables)),
             SourceEvent::Started(resume) => Some(StreamRead::Started(resume)),
             SourceEvent::Rows(rows) => {
-                self.rows = Unread { events: rows.into_iter(), open: None };
+                self.rows = UnreadRows { events: rows.into_iter(), open: None };
                 None
             }
             SourceEvent::Committed(committed) => {
                 self.read_up_to_us = Some(committed.committed_at_us);
+                self.complete_up_to_us = self.read_up_to_us;
                 let ended = self.reached.as_mut().and_then(|reached| {
                     let open = reached.transaction().cloned();
                     reached.pass_commit(&committed);
@@ -168,7 +207,10 @@ impl Feed {
                 Some(StreamRead::Committed(committed, ended))
             }
             SourceEvent::Emptied(emptied) => Some(StreamRead::Emptied(emptied)),
-            SourceEvent::Idle => Some(StreamRead::Idle),
+            SourceEvent::Idle => {
+                self.complete_up_to_us = Some(now_us());
+                Some(StreamRead::Idle)
+            }
         }
     }
 

@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -16,6 +15,7 @@ use super::detach_timeout::DetachTimeout;
 use super::feed::Feed;
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
+use crate::lag::{Lag, OldestChange};
 use crate::outcome::reached::Reached;
 use crate::outcome::tracker::{Opening, Tracker};
 use crate::position::{Committed, Position, Resume, Start};
@@ -140,9 +140,8 @@ impl RuleStream {
     }
 
     /// Reports its state in the metrics.
-    pub fn report_metrics(&mut self, metrics: &Metrics, now_us: u64) {
+    pub fn report_metrics(&mut self, metrics: &Metrics, lag: Lag) {
         let (unresolved, is_detached) = (self.tracker.unresolved(), self.detached.is_some());
-        let lag = Duration::from_micros(self.lag_us(now_us));
         let lacks_column = self.lacks().is_some();
         let is_paused = self.paused.is_some() || lacks_column;
         let counts = self.counts(metrics);
@@ -150,7 +149,7 @@ impl RuleStream {
         counts.detached.set(i64::from(is_detached));
         counts.paused.set(i64::from(is_paused));
         counts.lacks_column.set(i64::from(lacks_column));
-        counts.lag_seconds.set(lag.as_secs_f64());
+        counts.lag_seconds.set(lag.seconds());
     }
 
     pub fn has_room(&self, window: Window) -> bool {
@@ -222,11 +221,14 @@ impl RuleStream {
         Some(resume)
     }
 
-    /// The age, since its commit, of the oldest change that it has not dealt with, in microseconds; zero when there is none.
-    pub fn lag_us(&self, now_us: u64) -> u64 {
-        let read = self.detached.as_ref().map(|detached| detached.feed.read_up_to_us.unwrap_or(detached.since_us));
-        let oldest = self.tracker.oldest_unresolved_us().into_iter().chain(read).min();
-        oldest.map_or(0, |oldest_us| now_us.saturating_sub(oldest_us))
+    /// The oldest change that may be in the log and that it has not taken; `main` is that of the main stream.
+    pub fn oldest_unread(&self, main: OldestChange, now_us: u64) -> OldestChange {
+        self.detached.as_ref().map_or(main, |detached| detached.feed.oldest_unread(now_us))
+    }
+
+    /// The oldest change that is not resolved, taken or not.
+    pub fn oldest(&self, unread: OldestChange) -> OldestChange {
+        self.tracker.oldest_unresolved_us().map_or(unread, OldestChange::At)
     }
 
     /// That it is paused before a row whose table lacks a column that it needs.

@@ -55,6 +55,8 @@ pub(super) struct Streams {
     has_moved: bool,
     /// Whether the store holds a checkpoint. Until then nothing is taken: a crash would begin again at a newer `latest`.
     has_begun: bool,
+    /// When the last checkpoint was made durable, in microseconds since the Unix epoch.
+    checkpointed_at_us: Option<u64>,
     /// In the ledger, of rules that no longer exist.
     orphans: Vec<DeliveryId>,
     /// Up to where deliveries may be known by the ids that they had before an upgrade.
@@ -82,6 +84,7 @@ impl Streams {
             reading: None,
             has_moved: false,
             has_begun: false,
+            checkpointed_at_us: None,
             orphans: Vec::new(),
             former_ids: None,
             metrics,

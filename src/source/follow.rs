@@ -483,7 +483,6 @@ impl Reader {
 
     fn publish(&self, last_packet_at: Instant, lag: Duration) {
         self.metrics.source_connected.set(1);
-        self.metrics.lag_seconds.set(lag.as_secs_f64());
         self.status.send_replace(ReadStatus::Streaming { last_packet_at, lag });
     }
 }

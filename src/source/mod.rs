@@ -32,6 +32,7 @@ mod lexer;
 mod link;
 mod listed;
 mod locate;
+mod log_sizes;
 mod logged;
 mod missing;
 mod named;
@@ -79,6 +80,7 @@ pub use error::{Error, Next};
 pub use follow::{Following, Watch, follow};
 pub use listed::{ListedColumn, ListedTable, list_tables, table_names};
 pub use locate::locate;
+pub use log_sizes::log_sizes;
 pub use named::named_tables;
 pub use passing::What;
 pub use password::{Password, PasswordCommand, PasswordSource};
@@ -131,6 +133,20 @@ pub enum ReadStatus {
     Stalled { since: Instant },
     /// The reader gave up or was dropped; the error, if any, was the last item of the channel.
     Stopped { error: Option<String> },
+}
+
+/// The source sends a heartbeat every 2 s and counts as lost after three; this is a little longer, so that the reader's
+/// own report comes first.
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+impl ReadStatus {
+    /// The lag, while the server sends something.
+    pub fn streaming_lag(&self) -> Option<Duration> {
+        match self {
+            ReadStatus::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Some(*lag),
+            _ => None,
+        }
+    }
 }
 
 /// What the server reported about itself at the last connect.

@@ -246,14 +246,17 @@ fn operators_are_answered_while_mysql_is_unavailable() {
     let (old, new) = (Receiver::start(|_| Answer::status(400)), Receiver::start(|_| Answer::ok()));
     let home = home(&old);
     fill(&home, &[Letter::of("order-paid", 1), Letter::of("order-paid", 2)]);
-    let (mut daemon, _) = start(&home, &["--no-watch"]);
+    let (mut daemon, address) = start(&home, &["--no-watch"]);
     let finished = home.run(&["status"]);
     assert_eq!((finished.code, finished.stderr.as_str()), (1, ""), "{finished:?}");
-    assert!(finished.stdout.contains("; not reading: connecting to MySQL, attempt "), "{}", finished.stdout);
+    assert!(finished.stdout.contains("MySQL is not read: connecting to MySQL, attempt "), "{}", finished.stdout);
     assert!(finished.stdout.contains("2 dead letters") && !finished.stdout.contains("s3cret"), "{}", finished.stdout);
     let status: Value = serde_json::from_str(&home.run(&["status", "--json"]).stdout).unwrap();
     assert_eq!((&status["running"], &status["pid"]), (&json!(true), &json!(daemon.id())));
     assert_eq!((&status["rules"][0]["rule"], &status["rules"][0]["dead_letters"]), (&json!("order-paid"), &json!(2)));
+    let answer = get(&address, "/status");
+    let served: Value = serde_json::from_str(answer.split_once("\r\n\r\n").expect("a body").1).unwrap();
+    assert_eq!((&served["pid"], &served["attention"][0]["kind"]), (&status["pid"], &json!("not_reading")));
     assert_eq!((&status["runway_seconds"], &status["position"]), (&Value::Null, &Value::Null));
 
     // Letters are replayed with the current rules, not with those of the start.

@@ -163,7 +163,10 @@ saga
     assert!(plain.get("saga").is_none() && plain.get("effect").is_none() && plain.get("resolved").is_none());
     assert_eq!(counts(&home), [2, 1, 1].map(Value::from));
     let status = home.run(&["status"]).stdout;
-    assert!(status.contains("awaiting      1 of them needs an operator: its effect is partial\n"), "{status}");
+    assert!(
+        status.contains("1 of them needs an operator: its effect is partial; 1 delivery waits behind them; rowhook dead-letters list\n"),
+        "{status}"
+    );
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod binlog_replay;
 mod columns;
+mod night;
 mod pausing;
 mod reloading;
 mod runway;

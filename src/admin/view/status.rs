@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::position::{Description, Position};
 
 /// The status.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct StatusView {
     /// Whether a daemon runs on the data directory. If not, only what the store says is known.
     pub running: bool,
@@ -20,18 +20,39 @@ pub struct StatusView {
     pub source: Option<SourceView>,
     /// How far the main stream is read; if no daemon runs, the checkpoint.
     pub position: Option<PositionView>,
+    /// Time since the commit of the oldest change that is not resolved, of any rule. Null: not known yet, or no daemon runs.
+    #[serde(default)]
+    pub lag_seconds: Option<f64>,
+    /// Whether the lag is at most that: the oldest change was not read yet.
+    #[serde(default)]
+    pub lag_is_bound: bool,
+    /// Binlog that is not resolved; null while nothing is late, and where the server does not say.
+    #[serde(default)]
+    pub backlog: Option<BacklogView>,
     /// When the newest transaction that was read was committed.
     pub read_up_to: Option<String>,
+    /// All that was committed before this moment was read.
+    #[serde(default)]
+    pub complete_up_to: Option<String>,
     /// How long until the server purges what is still needed; null where that is not known, and where it purges nothing by
     /// age.
     pub runway_seconds: Option<u64>,
     /// That the server is kept from purging binlogs (`pin_binlog`); null where it is not.
     #[serde(default)]
     pub binlog_pin: Option<BinlogPinView>,
+    /// When the last checkpoint was made durable; null: none since the start.
+    #[serde(default)]
+    pub checkpointed_at: Option<String>,
+    /// The disk under the data directory; null if no daemon runs.
+    #[serde(default)]
+    pub storage: Option<StorageView>,
     pub rule_files: Option<RuleFilesView>,
     /// In the order of the files; if no daemon runs, rules that are paused, were detached or have dead letters.
     pub rules: Vec<RuleView>,
     pub targets: Vec<TargetView>,
+    /// What an operator should look at, the worst first; empty: all is well.
+    #[serde(default)]
+    pub attention: Vec<AttentionView>,
     pub dead_letters: u64,
     /// Deliveries that wait in the store behind a dead letter of their key; no dead letters.
     #[serde(default)]
@@ -41,6 +62,22 @@ pub struct StatusView {
     pub awaiting: u64,
 }
 
+/// One thing that an operator should look at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttentionView {
+    /// `not_running`, `not_reading`, `stopped`, `disk`, `runway`, `rule_files`, `late`, `unavailable`, `paused` or
+    /// `dead_letters`: in this order.
+    pub kind: String,
+    /// One line.
+    pub text: String,
+    /// The command that helps, where there is one.
+    pub fix: Option<String>,
+    /// The rules that it is about.
+    pub rules: Vec<String>,
+    /// The target that it is about.
+    pub target: Option<String>,
+}
+
 /// The server that is followed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SourceView {
@@ -48,10 +85,29 @@ pub struct SourceView {
     pub version: Option<String>,
     /// Why changes do not arrive right now.
     pub problem: Option<String>,
-    /// Age of the newest transaction when it was read; null while nothing arrives.
-    pub lag_seconds: Option<f64>,
     /// How long the server keeps its binlog; 0: until a person purges it.
     pub binlog_kept_seconds: Option<u64>,
+}
+
+/// Binlog between what is resolved and the end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct BacklogView {
+    pub bytes: u64,
+    /// By how much it shrinks; null where that is not known yet, below zero where it grows.
+    pub shrinks_by_bytes_per_second: Option<f64>,
+    /// How long until nothing is left, at that speed; null where it does not shrink.
+    pub seconds_left: Option<u64>,
+}
+
+/// The disk under the data directory.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StorageView {
+    /// What the data directory takes.
+    pub used_bytes: u64,
+    /// What is free for it.
+    pub free_bytes: u64,
+    /// Whether so little is free that a person should act.
+    pub is_short: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,7 +150,7 @@ pub struct RuleFilesView {
 }
 
 /// The status of one rule.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct RuleView {
     pub rule: String,
     /// Scheme, host and port.
@@ -113,11 +169,19 @@ pub struct RuleView {
     pub in_retry: Option<u64>,
     /// Null where there are too many dead letters to count them by rule.
     pub dead_letters: Option<u64>,
-    /// From the commit of the newest transaction read for this rule until it was read; of a detached rule, until
-    /// now.
+    /// Whether more may wait in the log than `unresolved` counts.
+    #[serde(default)]
+    pub has_unread: bool,
+    /// Time since the commit of the oldest change that is not resolved. Null: not known yet, or no daemon runs.
     pub lag_seconds: Option<f64>,
-    /// When the transaction of the oldest delivery not resolved was committed.
+    /// Whether the lag is at most that: the oldest change was not read yet.
+    #[serde(default)]
+    pub lag_is_bound: bool,
+    /// When the oldest change that was read and is not resolved was committed.
     pub oldest_unresolved: Option<String>,
+    /// Binlog behind its low-water mark; null while nothing is late, and where the server does not say.
+    #[serde(default)]
+    pub backlog_bytes: Option<u64>,
     /// Everything before this position is resolved.
     pub low_water_mark: Option<PositionView>,
 }

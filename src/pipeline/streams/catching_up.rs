@@ -38,7 +38,9 @@ impl Streams {
     pub(super) fn leave_main_stream(&mut self, at: usize) -> Option<Position> {
         let place = self.main.feed.reached().cloned()?;
         let position = place.position().clone();
-        self.rules.detach(at, place, now_us());
+        let mut detached = DetachedStream::at(&self.rules[at].rule, place, now_us());
+        detached.feed.is_complete_up_to(self.main.feed.complete_up_to_us());
+        self.rules.detach(at, detached);
         self.has_moved = true;
         Some(position)
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::Streams;
+use crate::clock::now_us;
 use crate::pipeline::rule_stream::RuleStream;
 use crate::store::{self, CheckpointSet, LedgerEntry, RuleCheckpoint};
 
@@ -40,7 +41,9 @@ impl Streams {
     /// A checkpoint that knows these rules is durable.
     pub fn checkpointed(&mut self, known: &[Arc<str>]) {
         self.has_begun = true;
+        self.checkpointed_at_us = Some(now_us());
         self.metrics.checkpoints.inc();
+        self.metrics.last_checkpoint.set(now_us() as f64 / 1e6);
         for rule in known {
             if let Some(detached) = self.rules.get_mut(rule).and_then(|stream| stream.detached.as_mut()) {
                 detached.is_recorded = true;

@@ -91,10 +91,9 @@ impl RuleStreams {
         self.list[at].has_room(self.window)
     }
 
-    /// The rule has its own reader from this position on.
-    pub fn detach(&mut self, at: usize, place: Reached, since_us: u64) {
-        let stream = &mut self.list[at];
-        stream.detached = Some(DetachedStream::at(&stream.rule, place, since_us));
+    /// The rule has its own reader from now on.
+    pub fn detach(&mut self, at: usize, detached: DetachedStream) {
+        self.list[at].detached = Some(detached);
         if !self.detached.contains(&at) {
             self.detached.push(at);
         }

@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::{News, Streams};
 use crate::change::{Change, Op};
+use crate::lag::OldestChange;
 use crate::pipeline::deliveries::Deliveries;
 use crate::pipeline::feed::{Feed, StreamRead};
 use crate::pipeline::{Error, keep};
@@ -73,6 +74,14 @@ impl MainStream {
         self.pending = None;
         self.detach_at = None;
         self.feed.open(reader);
+    }
+
+    /// The oldest change that may be in the log and that no rule has taken.
+    pub fn oldest_unread(&self, now_us: u64) -> OldestChange {
+        match &self.pending {
+            Some(change) => OldestChange::NotBefore(change.transaction.committed_at_us),
+            None => self.feed.oldest_unread(now_us),
+        }
     }
 }
 

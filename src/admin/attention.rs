@@ -1,0 +1,201 @@
+//! What an operator should look at, the worst first.
+//!
+//! In: the status. Out: one line for each thing that is late, unavailable, paused, stopped or waits for a person, with the
+//! command that helps. The first line is the headline; none at all means that all is well. Pure.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use super::view::status::{AttentionView, RuleView, StatusView, TargetView, state};
+use crate::in_words::{bytes, span};
+
+/// A rule is late from here on, unless told otherwise: more than the waits of a delivery's retries by default.
+pub const LATE_AFTER: Duration = Duration::from_secs(30);
+
+/// Less than this may be too short for a person to react.
+const RUNWAY_MIN: Duration = Duration::from_secs(24 * 3600);
+
+/// The lines, the worst first. What is late for less than `late_after` is not told.
+pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<AttentionView> {
+    let mut found = Vec::new();
+    if !status.running {
+        found.push(line("not_running", "not running".to_owned()).fix("rowhook run"));
+    }
+    if let Some(problem) = status.source.as_ref().and_then(|source| source.problem.as_ref()) {
+        found.push(line("not_reading", format!("MySQL is not read: {problem}")));
+    }
+    found.extend(status.rules.iter().filter_map(stopped));
+    if let Some(storage) = status.storage.filter(|storage| storage.is_short) {
+        let free = bytes(storage.free_bytes);
+        found.push(line("disk", format!("{free} left on the disk of {}", status.data)));
+    }
+    found.extend(short_runway(status));
+    if let Some(since) = status.rule_files.as_ref().and_then(|files| files.problems_since.as_ref()) {
+        let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now));
+        found.push(line("rule_files", text).fix("rowhook check"));
+    }
+    found.extend(late(status, late_after, now));
+    let is_named = |target: &TargetView| found.iter().any(|line| line.target.as_ref() == Some(&target.target));
+    let others = status.targets.iter().filter(|target| target.state == state::UNAVAILABLE && !is_named(target));
+    let unavailable: Vec<AttentionView> = others
+        .map(|target| AttentionView {
+            target: Some(target.target.clone()),
+            ..line("unavailable", target_cause(target, now))
+        })
+        .collect();
+    found.extend(unavailable);
+    let is_late = |rule: &RuleView| found.iter().any(|line| line.rules.contains(&rule.rule));
+    let paused = status.rules.iter().filter(|rule| rule.state.as_deref() == Some(state::PAUSED) && !is_late(rule));
+    let paused: Vec<AttentionView> = paused
+        .map(|rule| AttentionView {
+            rules: vec![rule.rule.clone()],
+            ..line("paused", format!("{} {}", rule.rule, paused_cause(rule, now)))
+                .fix(&format!("rowhook resume {}", rule.rule))
+        })
+        .collect();
+    found.extend(paused);
+    found.extend(letters(status));
+    found
+}
+
+fn line(kind: &str, text: String) -> AttentionView {
+    AttentionView { kind: kind.to_owned(), text, fix: None, rules: Vec::new(), target: None }
+}
+
+impl AttentionView {
+    fn fix(self, command: &str) -> AttentionView {
+        AttentionView { fix: Some(command.to_owned()), ..self }
+    }
+}
+
+fn stopped(rule: &RuleView) -> Option<AttentionView> {
+    let is_stopped = rule.state.as_deref() == Some(state::STOPPED);
+    let why = rule.why.as_deref().unwrap_or("its reader gave up");
+    is_stopped.then(|| AttentionView {
+        rules: vec![rule.rule.clone()],
+        ..line("stopped", format!("{} is stopped: {why}", rule.rule)).fix(&format!("rowhook resume {}", rule.rule))
+    })
+}
+
+/// Where the server keeps its binlog for less than twice the shortest time, half of what it keeps is no alarm.
+fn short_runway(status: &StatusView) -> Option<AttentionView> {
+    let left = Duration::from_secs(status.runway_seconds?);
+    let kept = Duration::from_secs(status.source.as_ref()?.binlog_kept_seconds?);
+    let is_late = status.rules.iter().any(|rule| rule.state.as_deref() != Some(state::ATTACHED));
+    (is_late && left < RUNWAY_MIN.min(kept / 2))
+        .then(|| line("runway", format!("the server may purge binlog that is still needed in {}", span(left))))
+}
+
+/// Late rules, those with the same cause in one line.
+fn late(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<AttentionView> {
+    let mut by_cause: BTreeMap<String, Vec<&RuleView>> = BTreeMap::new();
+    for rule in &status.rules {
+        let is_stopped = rule.state.as_deref() == Some(state::STOPPED);
+        if !is_stopped && lag(rule).is_some_and(|lag| lag >= late_after) {
+            by_cause.entry(cause(rule, status, now)).or_default().push(rule);
+        }
+    }
+    let mut groups: Vec<(String, Vec<&RuleView>)> = by_cause.into_iter().collect();
+    for (_, rules) in &mut groups {
+        rules.sort_by_key(|rule| std::cmp::Reverse(lag(rule)));
+    }
+    groups.sort_by_key(|(_, rules)| std::cmp::Reverse(lag(rules[0])));
+    let of_group = |(cause, rules): (String, Vec<&RuleView>)| {
+        let worst = rules[0];
+        let bound = if worst.lag_is_bound { "at most " } else { "" };
+        let late_by = span(lag(worst).unwrap_or_default());
+        let names = match rules.len() {
+            1 => worst.rule.clone(),
+            2 => format!("{} and {}", worst.rule, rules[1].rule),
+            all => format!("{} and {} more rules", worst.rule, all - 1),
+        };
+        let target = unavailable(worst, status).map(|target| target.target.clone());
+        let rules: Vec<String> = rules.iter().map(|rule| rule.rule.clone()).collect();
+        AttentionView { rules, target, ..line("late", format!("{names} late by {bound}{late_by}: {cause}")) }
+    };
+    groups.into_iter().map(of_group).collect()
+}
+
+fn lag(rule: &RuleView) -> Option<Duration> {
+    Duration::try_from_secs_f64(rule.lag_seconds?).ok()
+}
+
+/// Why a rule is late.
+fn cause(rule: &RuleView, status: &StatusView, now: SystemTime) -> String {
+    if rule.state.as_deref() == Some(state::PAUSED) {
+        return paused_cause(rule, now);
+    }
+    if let Some(target) = unavailable(rule, status) {
+        return target_cause(target, now);
+    }
+    let target = status.targets.iter().find(|target| Some(&target.target) == rule.target.as_ref());
+    if let Some((target, until)) = target.and_then(|target| Some((target, target.waiting_until.as_ref()?))) {
+        return format!("{} asked for a pause until {}", target.target, time_of_day(until, now));
+    }
+    match (rule.in_retry.unwrap_or(0), rule.unresolved.unwrap_or(0), rule.has_unread) {
+        (_, 0, _) => "the binlog is not read to its end yet".to_owned(),
+        (retry @ 1.., unresolved, false) if retry == unresolved => "all that waits is in retry".to_owned(),
+        (retry, unresolved, has_unread) => {
+            let more = if has_unread { "more than " } else { "" };
+            let retry = if retry > 0 { format!(", {retry} of them in retry") } else { String::new() };
+            let deliveries =
+                if unresolved == 1 { "1 delivery waits".to_owned() } else { format!("{unresolved} deliveries wait") };
+            format!("{more}{deliveries}{retry}")
+        }
+    }
+}
+
+fn unavailable<'s>(rule: &RuleView, status: &'s StatusView) -> Option<&'s TargetView> {
+    let is_meant =
+        |target: &&TargetView| target.state == state::UNAVAILABLE && Some(&target.target) == rule.target.as_ref();
+    status.targets.iter().find(is_meant)
+}
+
+fn target_cause(target: &TargetView, now: SystemTime) -> String {
+    let since = target.unavailable_since.as_deref().map_or("?".to_owned(), |at| time_of_day(at, now));
+    let error = target.last_error.as_deref().unwrap_or("unavailable");
+    format!("{} {error}, unavailable since {since}", target.target)
+}
+
+fn paused_cause(rule: &RuleView, now: SystemTime) -> String {
+    let since = rule.paused_since.as_deref().map_or("?".to_owned(), |at| time_of_day(at, now));
+    let why = rule.why.as_deref().filter(|why| !why.is_empty()).map_or(String::new(), |why| format!(" ({why})"));
+    format!("paused since {since}{why}")
+}
+
+fn letters(status: &StatusView) -> Option<AttentionView> {
+    let letters = match status.dead_letters {
+        0 => return None,
+        1 => "1 dead letter".to_owned(),
+        letters => format!("{letters} dead letters"),
+    };
+    let awaiting = match status.awaiting {
+        0 => String::new(),
+        1 => "; 1 of them needs an operator: its effect is partial".to_owned(),
+        awaiting => format!("; {awaiting} of them need an operator: their effect is partial"),
+    };
+    let blocked = match status.blocked {
+        0 => String::new(),
+        1 => "; 1 delivery waits behind them".to_owned(),
+        blocked => format!("; {blocked} deliveries wait behind them"),
+    };
+    Some(line("dead_letters", format!("{letters}{awaiting}{blocked}")).fix("rowhook dead-letters list"))
+}
+
+/// `12:04 UTC`, with the day where it was another one.
+fn time_of_day(at: &str, now: SystemTime) -> String {
+    let today = humantime::format_rfc3339_seconds(now).to_string();
+    match (at.get(..10), at.get(11..16)) {
+        (Some(day), Some(time)) if today.starts_with(day) => format!("{time} UTC"),
+        (Some(day), Some(time)) => format!("{day} {time} UTC"),
+        _ => at.to_owned(),
+    }
+}
+
+fn ago(at: &str, now: SystemTime) -> String {
+    let at = humantime::parse_rfc3339(at).ok();
+    at.map_or("?".to_owned(), |at| span(now.duration_since(at).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests;

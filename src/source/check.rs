@@ -14,6 +14,7 @@ use super::error::Error;
 use super::keeping::Keeping;
 use super::link::{self, Room};
 use super::logged::{Gap, gaps};
+use super::platform::Platform;
 use super::refused::CONNECTIONS_MAX;
 use super::server::Server;
 use super::settings::{Settings, TlsMode};
@@ -59,7 +60,7 @@ async fn inspect(settings: &Settings, tables: &TablePatterns, findings: &mut Vec
     findings.push(good(format!("MySQL {} at {}, server_uuid {}", server.version, settings.address(), server.uuid)));
     findings.extend(variables(&server));
     let account = settings.learned.account().unwrap_or_else(|| format!("'{}'", settings.user));
-    findings.extend(kept(server.keeping, &account));
+    findings.extend(kept(server.keeping, server.platform, &account));
     findings.extend(gaps(&mut connection, &server, tables).await?.into_iter().map(missing));
     findings.push(connections(settings, &account).await);
     if let Err(error) = server.require_names(tables) {
@@ -75,30 +76,34 @@ fn good(what: String) -> Finding {
 }
 
 fn variables(server: &Server) -> Vec<Finding> {
+    let platform = server.platform;
     let value = |name: &str| server.variables.get(name).map(String::as_str);
-    let judge = |name: &str, wanted: &str, level: Level, fix: &str| {
+    let judge = |name: &str, wanted: &str, level: Level| {
         let found = value(name)?;
         let is_wanted = found == wanted;
         let level = if is_wanted { Level::Good } else { level };
-        let fix = (!is_wanted).then(|| fix.to_string());
+        let fix = (!is_wanted).then(|| match name {
+            "log_bin" => switch_on(platform),
+            _ => platform.set(name, wanted),
+        });
         Some(Finding { level, what: format!("{name} = {}", if found.is_empty() { "''" } else { found }), fix })
     };
     let mut findings: Vec<Finding> = [
-        judge("log_bin", "ON", Level::Problem, "start the server with --log-bin"),
-        judge("binlog_format", "ROW", Level::Problem, "SET PERSIST binlog_format = 'ROW'"),
-        judge("binlog_row_image", "FULL", Level::Warning, "SET PERSIST binlog_row_image = 'FULL'"),
-        judge("binlog_row_metadata", "FULL", Level::Warning, "SET PERSIST binlog_row_metadata = 'FULL'"),
+        judge("log_bin", "ON", Level::Problem),
+        judge("binlog_format", "ROW", Level::Problem),
+        judge("binlog_row_image", "FULL", Level::Warning),
+        judge("binlog_row_metadata", "FULL", Level::Warning),
     ]
     .into_iter()
     .flatten()
     .collect();
-    findings.extend(value("gtid_mode").map(gtid_mode));
-    findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image")));
+    findings.extend(value("gtid_mode").map(|mode| gtid_mode(mode, platform)));
+    findings.extend(partial_json(value("binlog_row_value_options"), value("binlog_row_image"), platform));
     findings
 }
 
 /// What each `gtid_mode` means for reading, and the next step towards ON that the server allows.
-fn gtid_mode(mode: &str) -> Finding {
+fn gtid_mode(mode: &str, platform: Platform) -> Finding {
     let (meaning, next) = match mode {
         "ON" => return good("gtid_mode = ON".to_string()),
         "ON_PERMISSIVE" => {
@@ -110,15 +115,19 @@ fn gtid_mode(mode: &str) -> Finding {
             "OFF_PERMISSIVE",
         ),
     };
+    let set = match platform {
+        Platform::Own => format!("SET PERSIST gtid_mode = {next}"),
+        _ => platform.set("gtid_mode", next),
+    };
     let step = format!(
-        "SET PERSIST gtid_mode = {next}, the next step on the way to ON (OFF_PERMISSIVE, ON_PERMISSIVE, ON; ON needs \
+        "{set}, the next step on the way to ON (OFF_PERMISSIVE, ON_PERMISSIVE, ON; ON needs \
          enforce_gtid_consistency = ON); before the last one wait until rowhook has read everything"
     );
     Finding { level: Level::Warning, what: format!("gtid_mode = {mode}: {meaning}"), fix: Some(step) }
 }
 
 /// Differences of JSON documents can be applied where the document before the update is logged, too.
-fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
+fn partial_json(options: Option<&str>, image: Option<&str>, platform: Platform) -> Option<Finding> {
     let options = options.filter(|options| !options.is_empty())?;
     let what = format!("binlog_row_value_options = {options}");
     if image == Some("FULL") {
@@ -127,12 +136,30 @@ fn partial_json(options: Option<&str>, image: Option<&str>) -> Option<Finding> {
     Some(Finding {
         level: Level::Warning,
         what: format!("{what} without full row images: JSON columns that are updated in parts may be absent"),
-        fix: Some("SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''".to_string()),
+        fix: Some(match platform {
+            Platform::Own => {
+                "SET PERSIST binlog_row_image = 'FULL', or SET PERSIST binlog_row_value_options = ''".to_string()
+            }
+            _ => platform.set("binlog_row_image", "FULL"),
+        }),
     })
 }
 
+/// How the binlog is switched on.
+fn switch_on(platform: Platform) -> String {
+    match platform {
+        Platform::Own => "start the server with --log-bin",
+        Platform::Amazon => {
+            "switch automated backups on (RDS), or set binlog_format to ROW in the cluster's parameter group (Aurora)"
+        }
+        Platform::CloudSql => "switch point-in-time recovery on",
+        Platform::Azure => "the binlog is always on there; ask the provider",
+    }
+    .to_string()
+}
+
 /// For how long rowhook may be stopped before the server purges binlog that it needs.
-fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
+fn kept(keeping: Keeping, platform: Platform, account: &str) -> Option<Finding> {
     const RDS_SQL: &str = "CALL mysql.rds_set_configuration('binlog retention hours', 168)";
     let warning = |what: String, fix: String| Some(Finding { level: Level::Warning, what, fix: Some(fix) });
     let (time, fix) = match keeping {
@@ -140,8 +167,8 @@ fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
         Keeping::Variables(Retention::ForEver) => {
             return Some(good("binlogs are kept until an operator purges them".to_string()));
         }
-        Keeping::Variables(Retention::For(time)) => (time, "SET PERSIST binlog_expire_logs_seconds = 604800"),
-        Keeping::Rds(Some(time)) => (time, RDS_SQL),
+        Keeping::Variables(Retention::For(time)) => (time, platform.set("binlog_expire_logs_seconds", "604800")),
+        Keeping::Rds(Some(time)) => (time, RDS_SQL.to_string()),
         Keeping::Rds(None) => {
             let what = "RDS purges binlogs at once ('binlog retention hours' is not set): rowhook loses what is written while it does not run";
             return warning(what.to_string(), RDS_SQL.to_string());
@@ -155,7 +182,7 @@ fn kept(keeping: Keeping, account: &str) -> Option<Finding> {
         }
     };
     let what = format!("binlogs are kept for {:.1} days", time.as_secs_f64() / 86_400.0);
-    if time >= RETENTION_MIN { Some(good(what)) } else { warning(what, fix.to_string()) }
+    if time >= RETENTION_MIN { Some(good(what)) } else { warning(what, fix) }
 }
 
 fn missing(gap: Gap) -> Finding {

@@ -55,7 +55,7 @@ pub enum Error {
     Silent { seconds: u64 },
     #[error(
         "the server has purged binlogs that are still needed: {missing}; fix: restore them, or accept the gap with `rowhook \
-         position set --to earliest`, and keep them longer: SET PERSIST binlog_expire_logs_seconds = 604800"
+         position set --to earliest`, and keep them longer: rowhook check says how"
     )]
     Purged { missing: String },
     #[error(

@@ -11,6 +11,7 @@ use crate::position::Retention;
 
 use super::connection::Connection;
 use super::error::Error;
+use super::platform::Platform;
 
 /// ER_NO_SUCH_TABLE, ER_BAD_DB_ERROR: the server is not Amazon's.
 const NO_SUCH_TABLE: [u16; 2] = [1146, 1049];
@@ -33,12 +34,14 @@ impl Keeping {
         connection: &mut Connection,
         address: &str,
         variables: &HashMap<String, String>,
+        platform: Platform,
     ) -> Result<Keeping, Error> {
         match connection.query_first::<Option<String>>(RDS_HOURS_SQL).await {
             Ok(Some(hours)) => return Ok(Keeping::Rds(hours.as_deref().and_then(of_hours))),
             Ok(None) => return Ok(Keeping::Rds(None)),
             Err(mysql_async::Error::Server(answer)) => {
-                if !NO_SUCH_TABLE.contains(&answer.code) && is_amazons(address, variables) {
+                // Without the right to read a table, the server does not say whether it exists.
+                if !NO_SUCH_TABLE.contains(&answer.code) && platform == Platform::Amazon {
                     return Ok(Keeping::HiddenRds);
                 }
             }
@@ -57,16 +60,6 @@ impl Keeping {
             Keeping::HiddenRds | Keeping::Unknown => None,
         }
     }
-}
-
-/// Without the right to read a table, the server does not say whether it exists; RDS and Aurora are recognized by
-/// these.
-fn is_amazons(address: &str, variables: &HashMap<String, String>) -> bool {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).to_ascii_lowercase();
-    variables.contains_key("aurora_version")
-        || variables.get("basedir").is_some_and(|path| path.starts_with("/rdsdbbin"))
-        || host.ends_with(".rds.amazonaws.com")
-        || host.ends_with(".rds.amazonaws.com.cn")
 }
 
 /// 0 means the same as NULL.
@@ -109,14 +102,5 @@ mod tests {
         }
         assert_eq!(Keeping::Rds(None).retention(), Some(Retention::For(Duration::ZERO)));
         assert_eq!(Keeping::HiddenRds.retention(), None);
-    }
-
-    #[test]
-    fn rds_is_recognized_by_its_name_or_by_its_folders() {
-        let variables = |name: &str, value: &str| HashMap::from([(name.to_string(), value.to_string())]);
-        assert!(is_amazons("shop.abc.eu-central-1.rds.amazonaws.com:3306", &HashMap::new()));
-        assert!(is_amazons("10.0.0.1:3306", &variables("basedir", "/rdsdbbin/mysql-8.0.40/")));
-        assert!(is_amazons("10.0.0.1:3306", &variables("aurora_version", "3.08.0")));
-        assert!(!is_amazons("db.example:3306", &variables("basedir", "/usr/")));
     }
 }

@@ -40,6 +40,7 @@ mod passing;
 mod password;
 mod place;
 mod places;
+mod platform;
 mod progress;
 mod prove;
 mod refused;

@@ -18,6 +18,7 @@ use super::ServerFacts;
 use super::connection::Connection;
 use super::error::{Error, said};
 use super::keeping::Keeping;
+use super::platform::Platform;
 
 /// The first event of every binlog file follows a magic number of four bytes.
 pub(super) const FILE_START: u64 = 4;
@@ -35,6 +36,7 @@ pub(super) struct Server {
     /// `gtid_mode=ON`.
     pub has_gtids: bool,
     pub keeping: Keeping,
+    pub platform: Platform,
     pub variables: HashMap<String, String>,
 }
 
@@ -42,7 +44,7 @@ const VARIABLES_SQL: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('serv
      'gtid_mode', 'log_bin', 'binlog_format', 'binlog_row_image', 'binlog_row_metadata', 'binlog_row_value_options', \
      'binlog_expire_logs_seconds', 'binlog_expire_logs_auto_purge', 'server_id', 'max_allowed_packet', \
      'lower_case_table_names', 'log_replica_updates', 'log_slave_updates', 'read_only', 'super_read_only', 'basedir', \
-     'aurora_version')";
+     'aurora_version') OR Variable_name LIKE 'cloudsql\\_%'";
 
 impl Server {
     /// Reads the facts of the server; refuses MariaDB and versions before 8.0.
@@ -67,9 +69,11 @@ impl Server {
             .query("SELECT ID, CHARACTER_SET_NAME FROM information_schema.COLLATIONS WHERE ID IS NOT NULL")
             .await
             .map_err(failed)?;
+        let platform = Platform::of(address, &variables);
         Ok(Server {
             address: address.to_string(),
-            keeping: Keeping::inspect(connection, address, &variables).await?,
+            keeping: Keeping::inspect(connection, address, &variables, platform).await?,
+            platform,
             uuid,
             version,
             charsets: Arc::new(Charsets::new(collations)),
@@ -87,7 +91,8 @@ impl Server {
         }
         match self.variables.get("binlog_format") {
             Some(format) if format != "ROW" => {
-                prerequisite(&format!("binlog_format is {format}, not ROW"), "SET PERSIST binlog_format = 'ROW'")
+                let fix = self.platform.set("binlog_format", "ROW");
+                prerequisite(&format!("binlog_format is {format}, not ROW"), &fix)
             }
             _ => Ok(()),
         }
@@ -280,6 +285,7 @@ mod tests {
             charsets: Arc::new(Charsets::new([])),
             has_gtids: false,
             keeping: Keeping::Unknown,
+            platform: Platform::Own,
             variables: HashMap::new(),
         }
     }

@@ -50,6 +50,7 @@ fn transactions() -> Transactions {
         version: "9.7.4".to_string(),
         charsets: Arc::clone(&charsets),
         keeping: crate::source::keeping::Keeping::Unknown,
+        platform: crate::source::platform::Platform::Own,
         has_gtids: true,
         variables: HashMap::new(),
     };

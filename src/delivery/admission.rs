@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::delivery::answer::{self, TargetHealth};
-use crate::delivery::breaker::May;
-use crate::delivery::lane::{Lanes, Place, QueueNumber};
+use crate::delivery::breaker::{Availability, Breaker, EndedAttempt, May, StartedAs};
+use crate::delivery::lane::{AttemptKind, Lanes, Place, QueueNumber};
 use crate::delivery::rate_limit::{self, RateLimit};
 use crate::delivery::server_limit::ServerLimit;
 use crate::delivery::sink::Judged;
@@ -86,18 +86,19 @@ pub(super) enum RetryCounts {
 }
 
 impl RetryCounts {
-    /// `is_open`: its target is unavailable after it.
-    pub fn of(end: &AttemptEnd, was_probe: bool, is_open: bool) -> RetryCounts {
+    /// A failed answer to a probe may be the row's own fault, unless the rows of many keys fail.
+    pub fn of(end: &AttemptEnd, was_probe: bool, target_after: Availability) -> RetryCounts {
+        let is_of_target = match (target_after, end.health) {
+            (Availability::Available, _) => false,
+            (Availability::UnavailableToFew, health) => health != TargetHealth::Fails,
+            (Availability::Unavailable, _) => true,
+        };
         match (end.health, pause_of(end)) {
             (TargetHealth::Throttles, Some(wait)) => {
                 RetryCounts::Not { wait: wait.clamp(NOT_COUNTED_WAIT_MIN, answer::RETRY_AFTER_MAX) }
             }
-            (TargetHealth::Throttles | TargetHealth::Unavailable | TargetHealth::Unknown, _)
-                if was_probe && is_open =>
-            {
-                RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
-            }
-            _ if was_probe || !is_open => RetryCounts::Fully,
+            _ if was_probe && is_of_target => RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN },
+            _ if was_probe || target_after == Availability::Available => RetryCounts::Fully,
             _ => RetryCounts::ButNeverAsTheLast,
         }
     }
@@ -199,10 +200,10 @@ impl Admission {
         }
     }
 
-    /// An attempt starts, from a restricted target queue or not.
-    pub fn started(&mut self, queue: QueueNumber) -> TargetNumber {
-        let target = self.queues[queue as usize].target;
-        self.targets[target].started();
+    /// An attempt of the call at this place starts, from a restricted target queue or not.
+    pub fn started(&mut self, place: Place, lanes: &Lanes) -> TargetNumber {
+        let target = self.queues[lanes.queue_of(place) as usize].target;
+        self.targets[target].started(lanes.attempt(place));
         target
     }
 
@@ -216,16 +217,22 @@ impl Admission {
     ) -> RetryCounts {
         let number = target;
         let target = &mut self.targets[number];
-        let was_probe = target.is_probe(end.place);
-        target.ended(end.place, end.health, end.answer, &now);
-        let is_open = target.is_open();
+        let was_probe = target.breaker().is_probe(end.place);
+        let place = end.place;
+        let ended = EndedAttempt { place, attempt: lanes.attempt(place), keys: lanes.call_keys(place) };
+        let could_start = |queue: QueueNumber| {
+            let rate_limit = &self.queues[queue as usize].rate_limit;
+            lanes.has_first(queue) && rate_limit.as_ref().is_none_or(|rate_limit| rate_limit.free_at(now()).is_none())
+        };
+        target.ended(ended, end.health, end.answer, could_start, &now);
+        let availability = target.breaker().availability();
         if let Some(wait) = pause_of(end) {
             target.pause(wait, now());
         }
         if let Some(server_limit) = end.server_limit {
             target.set_server_limit(server_limit, now());
         }
-        let counts = RetryCounts::of(end, was_probe, is_open);
+        let counts = RetryCounts::of(end, was_probe, availability);
         if target.wants_admission() != target.is_restricting {
             self.apply(number, lanes);
         }
@@ -236,8 +243,8 @@ impl Admission {
     }
 
     /// An attempt to this target was not made after all. To be called before its delivery leaves its slot.
-    pub fn cancelled(&mut self, target: TargetNumber, place: Place, now: Instant) {
-        self.targets[target].cancelled(place, now);
+    pub fn cancelled(&mut self, target: TargetNumber, place: Place, lanes: &Lanes, now: Instant) {
+        self.targets[target].cancelled(place, lanes.attempt(place), now);
         self.mark_for_check(target);
     }
 
@@ -250,6 +257,14 @@ impl Admission {
     /// All targets that rules call, in the order in which they were first called.
     pub fn statuses(&self, now: Instant) -> Vec<TargetStatus> {
         self.targets.iter().filter(|target| target.is_called()).map(|target| target.status(now)).collect()
+    }
+
+    /// The target of this name counts as available from now on, and may be called at once.
+    pub fn reset(&mut self, origin: &str, lanes: &mut Lanes, now: Instant) {
+        if let Some(number) = self.by_origin.get(origin).copied() {
+            self.targets[number].reset(now);
+            self.apply(number, lanes);
+        }
     }
 
     fn target_number(&mut self, settings: &Arc<rules::Target>) -> TargetNumber {
@@ -284,41 +299,86 @@ impl Admission {
             self.apply(number, lanes);
             return true;
         }
-        let target = &mut self.targets[number];
+        let target = &self.targets[number];
+        let (may_start, may_probe) = (target.may_start(now), target.breaker().may_probe(now));
+        let (is_open, admits_other_keys) = (target.is_open(), target.breaker().admits_other_keys());
+        if may_start != May::Now || is_open {
+            self.forget_idle(number, lanes);
+        }
+        let target = &self.targets[number];
+        if target.asking.is_empty() {
+            return false;
+        }
+        // So that a long row of rows that fail does not hide those behind it, every other round asks with the newest ones.
+        let is_newest = target.breaker().probes() / target.asking.len() % 2 == 1;
+        let probes = [Choice::FirstAttempt { is_newest }, Choice::Next { is_probe: true }];
+        let choices: &[Choice] = match (may_start, may_probe) {
+            (May::At(at), _) => {
+                self.wake_at(number, at);
+                return false;
+            }
+            (May::AfterAnother, _) => return false,
+            _ if !is_open => &[Choice::Next { is_probe: false }],
+            (May::Now, May::Now) => &probes,
+            (May::Now, May::At(_) | May::AfterAnother) => &[],
+        };
+        let mut wakes_at = if let May::At(due) = may_probe { Some(due) } else { None };
+        let other_keys = admits_other_keys.then_some(Choice::OtherKey);
+        for choice in other_keys.iter().chain(choices) {
+            match self.admit_by(*choice, number, lanes, now) {
+                Ok(()) => return true,
+                Err(Some(at)) => wakes_at = Some(wakes_at.map_or(at, |known| known.min(at))),
+                Err(None) => {}
+            }
+        }
+        if let Some(at) = wakes_at {
+            self.wake_at(number, at);
+        }
+        false
+    }
+
+    /// Target queues that have nothing to start any more no longer take turns.
+    fn forget_idle(&mut self, number: TargetNumber, lanes: &Lanes) {
+        let Admission { targets, queues, .. } = self;
+        targets[number].asking.retain(|queue| {
+            let is_asking = lanes.asks(*queue);
+            queues[*queue as usize].is_asking = is_asking;
+            is_asking
+        });
+    }
+
+    /// Lets one delivery start that is chosen so; the target queues take turns. If there is none, the time when a rate allows
+    /// one.
+    fn admit_by(
+        &mut self,
+        choice: Choice,
+        number: TargetNumber,
+        lanes: &mut Lanes,
+        now: Instant,
+    ) -> Result<(), Option<Instant>> {
         let mut free_at: Option<Instant> = None;
-        for _ in 0..target.asking.len() {
-            let queue = *target.asking.front().expect("as many as were counted");
+        for _ in 0..self.targets[number].asking.len() {
+            let target = &mut self.targets[number];
+            let queue = target.asking.pop_front().expect("as many as were counted");
             if !lanes.asks(queue) {
-                target.asking.pop_front();
                 self.queues[queue as usize].is_asking = false;
                 continue;
             }
-            match target.may_start(now) {
-                May::Now => {}
-                May::AfterAnother => return false,
-                May::At(at) => {
-                    self.wake_at(number, at);
-                    return false;
-                }
-            }
-            // The target queues take turns.
-            target.asking.rotate_left(1);
+            target.asking.push_back(queue);
+            let Some(place) = choice.of(queue, lanes, target.breaker()) else { continue };
             let rate_limit = &mut self.queues[queue as usize].rate_limit;
             if let Some(at) = rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now)) {
                 free_at = Some(free_at.map_or(at, |known| known.min(at)));
                 continue;
             }
-            let place = lanes.admit(queue).expect("a queue that asks has something to start");
-            target.admitted(place, now);
+            lanes.start(place);
+            target.admitted(place, choice.started_as(), now);
             if let Some(rate_limit) = rate_limit {
                 rate_limit.take(now);
             }
-            return true;
+            return Ok(());
         }
-        if let Some(at) = free_at {
-            self.wake_at(number, at);
-        }
-        false
+        Err(free_at)
     }
 
     fn wake_at(&mut self, number: TargetNumber, at: Instant) {
@@ -326,6 +386,40 @@ impl Admission {
         if wake_at.is_none_or(|known| at < known) {
             *wake_at = Some(at);
             self.wakes.push(Reverse((at, number)));
+        }
+    }
+}
+
+/// Which delivery of a target queue may start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Choice {
+    /// The one that has been ready for longest.
+    Next { is_probe: bool },
+    /// As a probe, one that was not attempted before: the oldest or the newest of them.
+    FirstAttempt { is_newest: bool },
+    /// One that was not attempted before, of a key of which no first attempt has failed.
+    OtherKey,
+}
+
+impl Choice {
+    fn of(self, queue: QueueNumber, lanes: &Lanes, breaker: &Breaker) -> Option<Place> {
+        let mut startable = lanes.startable(queue);
+        let is_first = |place: &Place| lanes.attempt(*place) == AttemptKind::First;
+        match self {
+            Choice::Next { .. } => startable.next(),
+            Choice::FirstAttempt { is_newest: false } => startable.find(is_first),
+            Choice::FirstAttempt { is_newest: true } => startable.rfind(is_first),
+            Choice::OtherKey => {
+                startable.find(|place| is_first(place) && breaker.are_other_keys(lanes.call_keys(*place)))
+            }
+        }
+    }
+
+    fn started_as(self) -> StartedAs {
+        match self {
+            Choice::Next { is_probe: false } => StartedAs::Ordinary,
+            Choice::Next { is_probe: true } | Choice::FirstAttempt { .. } => StartedAs::Probe,
+            Choice::OtherKey => StartedAs::OtherKey,
         }
     }
 }

@@ -22,9 +22,7 @@ use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::sink::Sinks;
 use crate::delivery::under_way::AttemptsUnderWay;
-use crate::delivery::{
-    Completed, Delivery, DeliveryEvent, DueAction, DueTicket, Intent, Origin, Outcome, TargetStatus, Ticket,
-};
+use crate::delivery::{Completed, Delivery, DeliveryEvent, DueAction, DueTicket, Intent, Origin, Outcome, Ticket};
 use crate::failure::{Answer, Attempt};
 use crate::ordering::BlockedKeys;
 use crate::rules::Rule;
@@ -120,6 +118,7 @@ impl Dispatcher {
     }
 
     fn set_under_way(&mut self, place: Place, under_way: AttemptsUnderWay, shares: usize) {
+        self.lanes.set_attempt(place, under_way.next_attempt());
         let place = place as usize;
         if place >= self.under_way.len() {
             self.under_way.resize_with(place + 1, || None);
@@ -177,10 +176,9 @@ impl Dispatcher {
             return self.attempt(place);
         }
         let (target, delivery) = (under_way.target, under_way.bundle.one().clone());
-        self.admission.cancelled(target, place, Instant::now());
+        self.admission.cancelled(target, place, &self.lanes, Instant::now());
         self.events.push_back(DeliveryEvent::NotDone(delivery));
-        self.lanes.rest(place);
-        self.lanes.resume(place);
+        self.queue_again(place);
         self.start_ready();
     }
 
@@ -244,11 +242,6 @@ impl Dispatcher {
             self.rule_number(rule);
         }
         self.start_ready();
-    }
-
-    /// The status of all targets that rules call, as known from deliveries and from [`adopt`](Dispatcher::adopt).
-    pub fn targets(&self) -> Vec<TargetStatus> {
-        self.admission.statuses(Instant::now())
     }
 
     /// What is under way of the rule of this name.
@@ -320,12 +313,12 @@ impl Dispatcher {
                 under_way.prepared = None;
             }
             let (rule, entered) = (under_way.rule, self.lanes.queue_of(place));
-            let target = self.admission.started(entered);
+            let target = self.admission.started(place, &self.lanes);
             let under_way = self.under_way[place as usize].as_ref().expect("the call has not ended");
             let queue = self.queue(rule, under_way.bundle.action());
             if queue != entered {
                 // It calls another target now, whose turn it waits for.
-                self.admission.cancelled(target, place, Instant::now());
+                self.admission.cancelled(target, place, &self.lanes, Instant::now());
                 self.lanes.requeue(place, queue);
                 continue;
             }
@@ -371,7 +364,7 @@ impl Dispatcher {
         let Sent { attempt, mut judged, prepared } = match result {
             Ok(sent) => sent,
             Err(unsent) => {
-                self.admission.cancelled(target, place, Instant::now());
+                self.admission.cancelled(target, place, &self.lanes, Instant::now());
                 return self.settle_unsent(place, unfit, unsent);
             }
         };

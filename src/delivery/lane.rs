@@ -20,11 +20,13 @@ use crate::ordering::{BlockedKeys, DefinitionId, LaneKey, LaneKeys};
 use definitions::{LaneDefinitions, Under};
 use links::{KeyHasher, Links};
 
+mod attempts;
 mod counts;
 mod definitions;
 mod enter;
 mod links;
 
+pub use attempts::{AttemptKind, CallKey};
 pub use counts::RuleUnderWay;
 
 /// The place of one call in the lanes, until it is released. Numbers are used again.
@@ -58,6 +60,8 @@ pub struct Lanes {
     free: Vec<Place>,
     rules: Vec<RuleLanes>,
     queues: Vec<TargetQueue>,
+    /// How many calls have entered so far.
+    entered: u64,
     startable: VecDeque<Place>,
     /// Restricted target queues with something to start; one may be listed more than once.
     asking: VecDeque<QueueNumber>,
@@ -73,6 +77,10 @@ struct Slot {
     queue: QueueNumber,
     turn: Turn,
     stage: Stage,
+    /// What its next attempt is, or the one that is under way.
+    attempt: AttemptKind,
+    /// The n-th call that entered.
+    number: u64,
     links: Links,
     /// What the keys are made by.
     under: Under,
@@ -174,7 +182,7 @@ impl Lanes {
         self.blocked = blocked;
     }
 
-    /// Restricts a target queue: its calls start only by [`admit`](Lanes::admit). Or frees it: its calls start by
+    /// Restricts a target queue: its calls start only by [`start`](Lanes::start). Or frees it: its calls start by
     /// themselves. What is under way goes on.
     pub fn set_restricted(&mut self, queue: QueueNumber, is_restricted: bool) {
         self.queues[queue as usize].is_restricted = is_restricted;
@@ -192,14 +200,6 @@ impl Lanes {
         waits.is_restricted && self.has_ready(queue) && self.has_slot(queue)
     }
 
-    /// Starts the next delivery of a target queue that [`asks`](Lanes::asks), the one that has been ready for longest.
-    pub fn admit(&mut self, queue: QueueNumber) -> Option<Place> {
-        if !self.asks(queue) {
-            return None;
-        }
-        self.start_next(queue)
-    }
-
     /// What a call that was started has to do.
     pub fn turn(&self, place: Place) -> Turn {
         self.slots[place as usize].turn
@@ -213,6 +213,7 @@ impl Lanes {
     /// The attempt is over and another will follow: gives up the slot, keeps the lanes.
     pub fn rest(&mut self, place: Place) {
         self.leave_slot(place, Stage::Resting);
+        self.set_attempt(place, AttemptKind::Again);
         self.queue_of_mut(place).resting += 1;
     }
 
@@ -449,11 +450,15 @@ impl Lanes {
             None if may_begin => queue.ready.pop_front()?,
             begun => begun?,
         };
-        queue.running += 1;
+        self.take_slot(place);
+        Some(place)
+    }
+
+    fn take_slot(&mut self, place: Place) {
+        self.queue_of_mut(place).running += 1;
         self.running += 1;
         self.slots[place as usize].stage = Stage::Running;
         self.startable.push_back(place);
-        Some(place)
     }
 
     fn leave_slot(&mut self, place: Place, stage: Stage) {

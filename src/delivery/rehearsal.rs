@@ -11,6 +11,7 @@ use std::time::Duration;
 pub use call::{CallRehearsal, GatheredCall, RehearsedPart, RowEnd, gathered};
 
 use super::admission::{AttemptEnd, RetryCounts};
+use super::breaker::Availability;
 use super::bundle::Bundle;
 use super::scripted::ScriptedAnswer;
 use super::sink::{Judged, Ready, ShownWork, Sinks};
@@ -88,7 +89,7 @@ impl Rehearsal {
     }
 
     fn after(&mut self, answer: Answer, mut judged: Judged) -> AfterAnswer {
-        let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, false);
+        let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, Availability::Available);
         let (retry_after, results) = (judged.asked_wait(), judged.results.take());
         let attempt = Attempt { started_at_us: 0, duration_us: 0, answer };
         let mut outcome = self.under_way.conclude(attempt, judged, counts);

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use crate::clock::since_epoch_us;
 use crate::delivery::answer::{self, TargetHealth};
-use crate::delivery::breaker::{Breaker, BreakerChange, May};
-use crate::delivery::lane::{Place, QueueNumber};
+use crate::delivery::breaker::{Breaker, BreakerChange, EndedAttempt, May, StartedAs};
+use crate::delivery::lane::{AttemptKind, CallKey, Place, QueueNumber};
 use crate::delivery::rate_limit::{self, RateLimit};
 use crate::delivery::server_limit::ServerLimit;
 use crate::failure::Answer;
@@ -40,6 +40,8 @@ pub(super) struct TargetState {
     /// How what the target will still take is spread, and until when.
     spread: Option<(RateLimit, Instant)>,
     in_flight: usize,
+    /// Those of `in_flight` that are first attempts.
+    firsts_in_flight: usize,
     /// Whether its target queues are restricted in the lanes.
     pub is_restricting: bool,
     /// The target queues of calls to it.
@@ -52,6 +54,8 @@ pub(super) struct TargetState {
     pub wake_at: Option<Instant>,
     pub is_marked: bool,
     opened_at: Option<SystemTime>,
+    /// Without the beginning of its body.
+    last_answer: Option<Answer>,
     last_error: Option<String>,
     open: Gauge,
     opened: Counter,
@@ -61,8 +65,16 @@ pub(super) struct TargetState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetStatus {
     pub target: String,
-    /// Since when nothing but probes is sent, because it did not answer; in microseconds since the Unix epoch.
+    /// Names of the rules that call it.
+    pub rules: Vec<String>,
+    /// Since when it is unavailable and gets only probes; in microseconds since the Unix epoch.
     pub open_since_us: Option<u64>,
+    /// When the next probe may start, while it is unavailable and none is under way; in microseconds since the Unix epoch.
+    pub next_probe_us: Option<u64>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// How the last attempt ended.
+    pub last_answer: Option<String>,
     /// How the last failed attempt ended.
     pub last_error: Option<String>,
     /// Until when nothing is sent, because the target asked for a pause; in microseconds since the Unix epoch.
@@ -78,6 +90,7 @@ impl TargetState {
             paused_until: None,
             spread: None,
             in_flight: 0,
+            firsts_in_flight: 0,
             is_restricting: false,
             queues: Vec::new(),
             called: 0,
@@ -85,6 +98,7 @@ impl TargetState {
             wake_at: None,
             is_marked: false,
             opened_at: None,
+            last_answer: None,
             last_error: None,
             open: metrics.target_unavailable.get_or_create_owned(&label),
             opened: metrics.target_outages.get_or_create_owned(&label),
@@ -144,52 +158,67 @@ impl TargetState {
         self.spread.take_if(|(_, until)| *until <= now);
     }
 
+    /// When the next attempt may start, whatever the breaker says.
     pub fn may_start(&self, now: Instant) -> May {
         if self.settings.in_flight.is_some_and(|max| self.in_flight >= max) {
             return May::AfterAnother;
         }
-        let probe = match self.breaker.may_start(now) {
-            May::AfterAnother => return May::AfterAnother,
-            May::At(due) => Some(due),
-            May::Now => None,
-        };
         let paused = self.paused_until.filter(|until| *until > now);
         let rate_limit = self.rate_limit.as_ref().and_then(|rate_limit| rate_limit.free_at(now));
         let spread = self.spread.as_ref().and_then(|(rate_limit, until)| Some(rate_limit.free_at(now)?.min(*until)));
-        [probe, paused, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
+        [paused, rate_limit, spread].into_iter().flatten().max().map_or(May::Now, May::At)
+    }
+
+    pub fn breaker(&self) -> &Breaker {
+        &self.breaker
     }
 
     /// An attempt of a restricted target queue was allowed to start.
-    pub fn admitted(&mut self, place: Place, now: Instant) {
-        self.breaker.start(place);
+    pub fn admitted(&mut self, place: Place, started_as: StartedAs, now: Instant) {
+        self.breaker.start(place, started_as);
         for rate_limit in self.rate_limit.iter_mut().chain(self.spread.as_mut().map(|(rate_limit, _)| rate_limit)) {
             rate_limit.take(now);
         }
     }
 
     /// An attempt starts, from a restricted target queue or not.
-    pub fn started(&mut self) {
+    pub fn started(&mut self, attempt: AttemptKind) {
         self.in_flight += 1;
+        self.firsts_in_flight += usize::from(attempt == AttemptKind::First);
     }
 
-    pub fn is_probe(&self, place: Place) -> bool {
-        self.breaker.is_probe(place)
-    }
-
-    /// An attempt ended so.
-    pub fn ended(&mut self, place: Place, health: TargetHealth, answer: &Answer, now: impl Fn() -> Instant) {
-        self.in_flight -= 1;
+    /// An attempt ended so. `could_start`: whether a first attempt of this target queue waits and could start.
+    pub fn ended(
+        &mut self,
+        ended: EndedAttempt<impl Iterator<Item = CallKey>>,
+        health: TargetHealth,
+        answer: &Answer,
+        could_start: impl Fn(QueueNumber) -> bool,
+        now: impl Fn() -> Instant,
+    ) {
+        self.leave(ended.attempt);
         if matches!(health, TargetHealth::Fails | TargetHealth::Unavailable) {
             self.last_error = Some(answer.in_words());
         }
-        let change = self.breaker.end(place, health, now);
+        self.last_answer = Some(match answer {
+            Answer::Status { status, .. } => Answer::Status { status: *status, excerpt: String::new() },
+            Answer::Written { .. } | Answer::Failed { .. } => answer.clone(),
+        });
+        let TargetState { breaker, queues, firsts_in_flight, .. } = self;
+        let are_others_about = || *firsts_in_flight > 0 || queues.iter().any(|queue| could_start(*queue));
+        let change = breaker.end(ended, health, are_others_about, now);
         self.report(change);
     }
 
     /// An attempt was not made after all.
-    pub fn cancelled(&mut self, place: Place, now: Instant) {
-        self.in_flight -= 1;
+    pub fn cancelled(&mut self, place: Place, attempt: AttemptKind, now: Instant) {
+        self.leave(attempt);
         self.breaker.cancel(place, now);
+    }
+
+    fn leave(&mut self, attempt: AttemptKind) {
+        self.in_flight -= 1;
+        self.firsts_in_flight -= usize::from(attempt == AttemptKind::First);
     }
 
     /// Nothing starts for so long, at most [`PAUSE_MAX`].
@@ -226,15 +255,31 @@ impl TargetState {
         }
     }
 
+    /// Its status, without the rules that call it.
     pub fn status(&self, now: Instant) -> TargetStatus {
-        let paused_for =
-            self.paused_until.map(|until| until.saturating_duration_since(now)).filter(|paused| !paused.is_zero());
+        let at_us = |at: Instant| since_epoch_us(SystemTime::now() + at.saturating_duration_since(now));
+        let next_probe = match self.breaker.may_probe(now) {
+            May::Now => Some(now),
+            May::At(due) => Some(due),
+            May::AfterAnother => None,
+        };
         TargetStatus {
             target: self.settings.origin.clone(),
+            rules: Vec::new(),
             open_since_us: self.opened_at.map(since_epoch_us),
+            next_probe_us: next_probe.filter(|_| self.is_open()).map(at_us),
+            in_flight: self.in_flight as u64,
+            last_answer: self.last_answer.as_ref().map(Answer::in_words),
             last_error: self.last_error.clone(),
-            paused_until_us: paused_for.map(|paused| since_epoch_us(SystemTime::now() + paused)),
+            paused_until_us: self.paused_until.filter(|until| *until > now).map(at_us),
         }
+    }
+
+    /// An operator says that it is available: it takes calls at once, also if it asked for a pause.
+    pub fn reset(&mut self, now: Instant) {
+        (self.paused_until, self.spread) = (None, None);
+        let change = self.breaker.close(now);
+        self.report(change);
     }
 
     fn report(&mut self, change: BreakerChange) {

@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::delivery::admission::RetryCounts;
 use crate::delivery::answer::{self, Effect, ItemResult, Lack, Verdict};
 use crate::delivery::bundle::{Bundle, Parts};
-use crate::delivery::lane::RuleNumber;
+use crate::delivery::lane::{AttemptKind, RuleNumber};
 use crate::delivery::sink::{Judged, Ready};
-use crate::delivery::{Delivery, Failure, Intent, Outcome, SagaAction};
+use crate::delivery::{Delivery, Failure, Intent, Origin, Outcome, SagaAction};
 use crate::failure::{Answer, Attempt, Attempts, Reason};
 use crate::retry::Waits;
 use crate::saga::{ActionEnd, ActionId, ActionResult};
@@ -54,6 +54,24 @@ impl AttemptsUnderWay {
             may_have_happened,
             end,
             intent,
+        }
+    }
+
+    /// What its next attempt is to its target's breaker.
+    pub fn next_attempt(&self) -> AttemptKind {
+        let is_replayed = |delivery: &Delivery| matches!(delivery.origin, Origin::Replay { .. });
+        let (action, is_replayed) = match &self.bundle {
+            Bundle::One(delivery) => {
+                (delivery.saga_action.as_ref().map(|current| current.action), is_replayed(delivery))
+            }
+            Bundle::Many(parts) => (None, parts.all().any(|item| is_replayed(&item.delivery))),
+        };
+        match action {
+            _ if self.attempts.total() > self.inherited => AttemptKind::Again,
+            Some(ActionId::Undo(_) | ActionId::Verify(_)) => AttemptKind::UndoOrVerify,
+            _ if is_replayed => AttemptKind::Replayed,
+            _ if self.failed > 0 => AttemptKind::Again,
+            _ => AttemptKind::First,
         }
     }
 
@@ -225,4 +243,34 @@ fn exhausted(attempts: u64, answer: &Answer) -> Failure {
         _ => format!("all {attempts} attempts failed, the last: {}", answer.in_words()),
     };
     Failure { reason: Reason::Exhausted, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::testing::{delivery, rule, rule_of_steps, saga};
+
+    #[test]
+    fn what_a_breaker_takes_an_attempt_for_depends_on_why_it_is_made() {
+        let (plain, steps) = (rule("http://a.test/", |_| {}), rule_of_steps(&["http://a.test/"], |_| {}));
+        let replay = Origin::Replay { dead_letter: 1 };
+        let range = Origin::BinlogReplay { number: 1 };
+        for (delivery, expected) in [
+            (delivery(&plain, 1, 1), AttemptKind::First),
+            (Delivery { origin: range, ..delivery(&plain, 1, 1) }, AttemptKind::First),
+            (Delivery { origin: replay, ..delivery(&plain, 1, 1) }, AttemptKind::Replayed),
+            (saga(&steps, 1, 1, ActionId::Step(0)), AttemptKind::First),
+            (saga(&steps, 1, 1, ActionId::OnSuccess), AttemptKind::First),
+            (saga(&steps, 1, 1, ActionId::OnFailure), AttemptKind::First),
+            (saga(&steps, 1, 1, ActionId::Undo(0)), AttemptKind::UndoOrVerify),
+            (saga(&steps, 1, 1, ActionId::Verify(0)), AttemptKind::UndoOrVerify),
+        ] {
+            let described = format!("{:?}, {:?}", delivery.origin, delivery.saga_action);
+            let mut under_way = AttemptsUnderWay::new(Bundle::One(delivery), 0, Intent::Durable);
+            assert_eq!(under_way.next_attempt(), expected, "{described}");
+            let answer = Answer::Status { status: 500, excerpt: String::new() };
+            under_way.attempts.push(Attempt { started_at_us: 0, duration_us: 0, answer });
+            assert_eq!(under_way.next_attempt(), AttemptKind::Again, "{described}");
+        }
+    }
 }

@@ -64,7 +64,7 @@ pub struct Rate {
 /// When a target counts as unavailable, and how it is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerPolicy {
-    /// So many failed attempts in a row, over all rules.
+    /// So many failed first attempts in a row, of as many keys, over all rules.
     pub failures: u32,
     /// The wait before the first probe; each further one waits twice as long, with jitter.
     pub probe: Duration,

@@ -2,8 +2,11 @@
 
 mod floor;
 mod interleavings;
+mod poisoned_rows;
 mod probes;
 mod rate_limit;
+
+use std::collections::HashSet;
 
 use super::*;
 use crate::delivery::lane::{RuleNumber, Turn};
@@ -32,6 +35,14 @@ struct World {
     openings: HashMap<TargetNumber, u32>,
     was_open: HashMap<TargetNumber, bool>,
     entered: usize,
+    /// First attempts that started while a target was unavailable to few keys.
+    other_keys: HashSet<Place>,
+    /// How many retries deliveries have; none: any number.
+    retries: Option<u32>,
+    /// Failed attempts that counted, of what has not ended.
+    failed: HashMap<Place, u32>,
+    /// How many deliveries were given up.
+    dead: usize,
     /// Every attempt that was started.
     starts: Vec<(Place, Instant)>,
 }
@@ -67,6 +78,10 @@ impl World {
             openings: HashMap::new(),
             was_open: HashMap::new(),
             entered: 0,
+            other_keys: HashSet::new(),
+            retries: None,
+            failed: HashMap::new(),
+            dead: 0,
             starts: Vec::new(),
         };
         for (url, in_flight) in rules {
@@ -118,7 +133,14 @@ impl World {
         loop {
             while let Some(place) = self.lanes.pop_start() {
                 let rule = self.lanes.rule_of(place);
-                let target = self.admission.started(self.lanes.queue_of(place));
+                let target = self.admission.started(place, &self.lanes);
+                let state = &self.admission.targets[target];
+                self.other_keys.remove(&place);
+                if self.lanes.attempt(place) == AttemptKind::First
+                    && state.breaker().availability() == Availability::UnavailableToFew
+                {
+                    self.other_keys.insert(place);
+                }
                 let probe_of = self.admission.targets[target].is_open().then(|| self.openings[&target]);
                 let paused_until = self.paused_until.get(&target);
                 assert!(
@@ -135,12 +157,15 @@ impl World {
         }
     }
 
-    /// While a target is open, one attempt at most has been started since it opened.
+    /// While a target is open, one attempt at most has been started since it opened; and first attempts of other keys, as many
+    /// as would make it a matter of many keys.
     fn check_probes(&self) {
         for (target, opening) in &self.openings {
             let is_probe = |running: &&Running| running.target == *target && running.probe_of == Some(*opening);
             let probes: Vec<_> = self.running.iter().filter(is_probe).collect();
-            assert!(!self.was_open[target] || probes.len() <= 1, "two probes at a time: {probes:?}");
+            let others = probes.iter().filter(|running| self.other_keys.contains(&running.place)).count();
+            assert!(!self.was_open[target] || probes.len() <= 1 + others, "two probes at a time: {probes:?}");
+            assert!(others <= 1 + FAILURES as usize, "{others} of other keys");
         }
     }
 
@@ -163,7 +188,8 @@ impl World {
         let end = AttemptEnd { place, answer: &answer, health, retry_after, server_limit };
         let now = self.now;
         let counts = self.admission.ended(target, &end, &mut self.lanes, || now);
-        let is_open = self.admission.targets[target].is_open();
+        let availability = self.admission.targets[target].breaker().availability();
+        let is_open = availability != Availability::Available;
         self.note_openings();
         if let Some(wait) = retry_after {
             let paused_until = self.paused_until.entry(target).or_insert(now);
@@ -172,8 +198,7 @@ impl World {
         match fate {
             Fate::Works => {
                 assert!(!is_open, "an answer closes it");
-                self.lanes.end(place);
-                self.lanes.release(place);
+                self.leave(place);
             }
             _ => {
                 let expected = match fate {
@@ -183,10 +208,21 @@ impl World {
                     Fate::Throttles(_) | Fate::Unavailable(_) if is_probe => {
                         RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
                     }
+                    Fate::Fails if is_probe && availability == Availability::Unavailable => {
+                        RetryCounts::Not { wait: NOT_COUNTED_WAIT_MIN }
+                    }
                     _ if is_probe || !is_open => RetryCounts::Fully,
                     _ => RetryCounts::ButNeverAsTheLast,
                 };
                 assert_eq!(counts, expected, "{fate:?}, probe: {is_probe}, open: {is_open}");
+                let failed = self.failed.entry(place).or_default();
+                *failed += u32::from(!matches!(counts, RetryCounts::Not { .. }));
+                if counts == RetryCounts::Fully && self.retries.is_some_and(|retries| *failed > retries) {
+                    self.dead += 1;
+                    self.leave(place);
+                    self.start_ready();
+                    return counts;
+                }
                 self.lanes.rest(place);
                 match counts {
                     RetryCounts::Not { wait } => self.resting.push((self.now + wait, place)),
@@ -196,6 +232,13 @@ impl World {
         }
         self.start_ready();
         counts
+    }
+
+    /// It has its outcome.
+    fn leave(&mut self, place: Place) {
+        self.failed.remove(&place);
+        self.lanes.end(place);
+        self.lanes.release(place);
     }
 
     fn note_openings(&mut self) {

@@ -240,8 +240,10 @@ impl Dispatcher {
     }
 
     /// The slot goes to the call that is first in the target queue.
-    fn queue_again(&mut self, place: Place) {
+    pub(super) fn queue_again(&mut self, place: Place) {
+        let next = self.at(place).next_attempt();
         self.lanes.rest(place);
+        self.lanes.set_attempt(place, next);
         self.lanes.resume(place);
     }
 }

@@ -13,7 +13,7 @@ use super::Dispatcher;
 use super::definitions::KeyDefinitions;
 use crate::delivery::counters::AttemptCounters;
 use crate::delivery::lane::{QueueNumber, RuleNumber};
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::{Delivery, Origin, TargetStatus};
 use crate::rules::{Action, Rule, Target};
 
 /// A rule as it was last seen.
@@ -113,6 +113,26 @@ impl Dispatcher {
             let queue = self.queue(rule, &self.known[rule as usize].rule.actions[0]);
             retired.into_iter().for_each(|from| self.lanes.move_queue(from, queue));
         }
+    }
+
+    /// The status of all targets that rules call, as known from deliveries and from [`adopt`](Dispatcher::adopt).
+    pub fn targets(&self) -> Vec<TargetStatus> {
+        let mut statuses = self.admission.statuses(Instant::now());
+        for status in &mut statuses {
+            let calls =
+                |known: &&KnownRule| known.rule.actions.iter().any(|action| action.target.origin == status.target);
+            status.rules = self.known.iter().filter(calls).map(|known| known.rule.name.clone()).collect();
+        }
+        statuses
+    }
+
+    /// An operator says that the target of this name is available: what waits for it starts, also where it asked for a pause.
+    /// Its status before; None: no rule calls a target of this name.
+    pub fn reset_target(&mut self, target: &str) -> Option<TargetStatus> {
+        let before = self.targets().into_iter().find(|status| status.target == target)?;
+        self.admission.reset(target, &mut self.lanes, Instant::now());
+        self.start_ready();
+        Some(before)
     }
 
     /// Where this action of the rule, or of what the rule was before a reload, waits for its slot.

@@ -4,6 +4,7 @@ mod attempts;
 mod effects;
 mod ending;
 mod lanes;
+mod poisoned_rows;
 mod sagas;
 mod targets;
 mod withdrawal;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::definitions::{DefinitionPart, Under};
 use super::links::Links;
-use super::{Lanes, Place, QueueNumber, Slot, Stage, Turn};
+use super::{AttemptKind, Lanes, Place, QueueNumber, Slot, Stage, Turn};
 use crate::ordering::{DefinitionId, KeyDefinition, LaneKey, LaneKeys};
 
 impl Lanes {
@@ -89,7 +89,10 @@ impl Lanes {
         behind: Box<[DefinitionId]>,
         turn: Turn,
     ) -> Place {
-        let slot = Slot { queue, turn, stage: Stage::Queued, links, under, behind, lanes_ahead: 0, is_begun: false };
+        let (number, attempt) = (self.entered, AttemptKind::First);
+        self.entered += 1;
+        let (stage, lanes_ahead, is_begun) = (Stage::Queued, 0, false);
+        let slot = Slot { queue, turn, stage, attempt, number, links, under, behind, lanes_ahead, is_begun };
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = slot;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::super::admission::{AttemptEnd, RetryCounts};
+use super::super::breaker::Availability;
 use super::super::bundle::{Bundle, Item, Parts, RenderedArray, Unready};
 use super::super::gather::Gatherer;
 use super::super::scripted::ScriptedAnswer;
@@ -178,7 +179,7 @@ fn answer_part(
             }
         };
         let is_split = under_way.bundle.is_split_by(judged.verdict, &answer);
-        let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, false);
+        let counts = RetryCounts::of(&AttemptEnd::of(0, &answer, &judged), false, Availability::Available);
         let (retry_after, results) = (judged.asked_wait(), judged.results.take());
         let outcome = under_way.conclude(Attempt { started_at_us: 0, duration_us: 0, answer }, judged, counts);
         let wait = match (outcome, results) {

@@ -54,7 +54,7 @@ proptest! {
                 }
                 Step::Cancel { pick } if !world.running.is_empty() => {
                     let Running { place, target, .. } = world.running.remove(pick % world.running.len());
-                    world.admission.cancelled(target, place, world.now);
+                    world.admission.cancelled(target, place, &world.lanes, world.now);
                     world.lanes.end(place);
                     world.lanes.release(place);
                     world.start_ready();

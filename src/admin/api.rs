@@ -32,7 +32,7 @@ use super::replay::Replays;
 use super::serve::{Answers, serve};
 use super::view::binlog_replay::BinlogReplayRequest;
 use super::view::position::PositionsView;
-use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
@@ -124,6 +124,7 @@ fn router(api: AdminApi) -> Router {
         .route("/pause", post(pause))
         .route("/resume", post(resume))
         .route("/reload", post(reload))
+        .route("/target/reset", post(reset_target))
         .route("/dead-letters/list", post(list))
         .route("/dead-letters/{number}", get(show))
         .route("/dead-letters/resolve", post(resolve))
@@ -180,6 +181,13 @@ async fn reload(State(shared): State<AdminApi>) -> Result<Json<Reloaded>, Contro
     let control = shared.control;
     let reloaded = tokio::spawn(async move { control.reload().await }).await;
     reloaded.unwrap_or(Err(ControlError::Reload(ReloadError::Aborted))).map(Json)
+}
+
+async fn reset_target(
+    State(shared): State<AdminApi>,
+    Json(request): Json<ResetTargetRequest>,
+) -> Result<Json<TargetView>, ControlError> {
+    shared.control.reset_target(&request).await.map(Json)
 }
 
 async fn list(
@@ -248,7 +256,7 @@ impl IntoResponse for dead_letters::Error {
 impl IntoResponse for ControlError {
     fn into_response(self) -> Response {
         let status = match &self {
-            ControlError::NoSuchRule(_) => StatusCode::NOT_FOUND,
+            ControlError::NoSuchRule(_) | ControlError::NoSuchTarget(_) => StatusCode::NOT_FOUND,
             ControlError::Refused(CommandRefused::Store { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             ControlError::Refused(_) => StatusCode::CONFLICT,
             ControlError::WrongPlace { .. } | ControlError::NeedsDaemon => StatusCode::BAD_REQUEST,

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::position::PositionsView;
-use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
@@ -123,6 +123,11 @@ impl Daemon {
 
     pub async fn reload(&self) -> Result<Reloaded, Error> {
         whole(self.send(Method::POST, "/reload", &()).await?).await
+    }
+
+    /// The target as it was before.
+    pub async fn reset_target(&self, request: &ResetTargetRequest) -> Result<TargetView, Error> {
+        whole(self.send_short(Method::POST, "/target/reset", request).await?).await
     }
 
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {

@@ -13,10 +13,10 @@ use super::attention::{LATE_AFTER, attention};
 use super::backlog::Backlog;
 use super::dead_letters::{self, DeadLetters};
 use super::live_rules::{LiveRules, ReloadError};
-use super::status::{DaemonSnapshot, Letters};
+use super::status::{DaemonSnapshot, Letters, target_view};
 use super::storage::Storage;
-use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, one_line};
-use super::view::status::{PauseRequest, Reloaded, ResumeRequest, StatusView};
+use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, no_such_target, one_line, typed_target};
+use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use crate::clock::now_us;
 use crate::pipeline::{Command, CommandRefused, LoopStatus};
 use crate::position::Start;
@@ -34,6 +34,9 @@ pub enum ControlError {
     /// With the name that may have been meant.
     #[error("{0}")]
     NoSuchRule(String),
+    /// With the name that may have been meant.
+    #[error("{0}")]
+    NoSuchTarget(String),
     #[error(transparent)]
     Refused(CommandRefused),
     #[error("place {place}: {expected}")]
@@ -97,6 +100,13 @@ impl Control {
         answer.map_err(|refused| self.refused(refused))
     }
 
+    /// The target as it was before.
+    pub async fn reset_target(&self, request: &ResetTargetRequest) -> Result<TargetView, ControlError> {
+        let target = typed_target(&request.target);
+        let answer = self.ask(ANSWER_TIMEOUT, |answer| Command::ResetTarget { target, answer }).await?;
+        answer.map(|before| target_view(&before, now_us())).map_err(|refused| self.refused(refused))
+    }
+
     pub async fn reload(&self) -> Result<Reloaded, ControlError> {
         let difference = self.rules.reload().await?;
         let Difference { added, changed, removed, unchanged } = difference;
@@ -117,8 +127,13 @@ impl Control {
     }
 
     fn refused(&self, refused: CommandRefused) -> ControlError {
-        let CommandRefused::NoSuchRule { rule } = refused else { return ControlError::Refused(refused) };
-        ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now()))
+        match refused {
+            CommandRefused::NoSuchRule { rule } => ControlError::NoSuchRule(no_such_rule(&rule, &self.rules.now())),
+            CommandRefused::NoSuchTarget { target, known } => {
+                ControlError::NoSuchTarget(no_such_target(&target, known.iter().map(String::as_str)))
+            }
+            refused => ControlError::Refused(refused),
+        }
     }
 }
 

@@ -260,7 +260,7 @@ fn files_view(files: &FilesState) -> RuleFilesView {
     }
 }
 
-fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
+pub(super) fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
     let waiting_until_us = target.paused_until_us.filter(|until_us| *until_us > now_us);
     let state = match (target.open_since_us, waiting_until_us) {
         (Some(_), _) => state::UNAVAILABLE,
@@ -273,5 +273,9 @@ fn target_view(target: &TargetStatus, now_us: u64) -> TargetView {
         unavailable_since: target.open_since_us.map(rfc3339),
         waiting_until: waiting_until_us.map(rfc3339),
         last_error: target.last_error.clone(),
+        last_answer: target.last_answer.clone(),
+        next_probe: target.next_probe_us.map(rfc3339),
+        in_flight: target.in_flight,
+        rules: target.rules.clone(),
     }
 }

@@ -31,6 +31,7 @@ mod source_watch;
 mod status;
 mod store;
 mod tail;
+mod target;
 mod test;
 
 use anyhow::anyhow;
@@ -98,6 +99,9 @@ enum Command {
     /// List, show, replay, resolve and discard dead letters: deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::DeadLettersCommand),
+    /// List the targets that rules call, and make one available again
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Target(target::TargetCommand),
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Store(store::StoreCommand),
@@ -154,6 +158,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
             Command::Position(command) => position::run(command, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
+            Command::Target(command) => target::run(command, &file).await,
             Command::Store(command) => store::run(command, &file).await,
             Command::Preview(args) => preview::run(args, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,

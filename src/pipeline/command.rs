@@ -35,6 +35,8 @@ pub enum Command {
     Resume { rule: String, from: Option<Start>, answer: oneshot::Sender<Result<(), CommandRefused>> },
     /// How every rule and every target is doing.
     Status { answer: oneshot::Sender<LoopStatus> },
+    /// Call this target again at once, whether it is unavailable or asked for a pause. Answered with its status before.
+    ResetTarget { target: String, answer: oneshot::Sender<Result<TargetStatus, CommandRefused>> },
     /// Go on with these rules. Attempts under way end under the rule they began with.
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
@@ -118,6 +120,9 @@ pub enum NotReplayed {
 pub enum CommandRefused {
     #[error("no rule is named {rule}")]
     NoSuchRule { rule: String },
+    /// With those that there are.
+    #[error("no rule calls target {target}")]
+    NoSuchTarget { target: String, known: Vec<String> },
     #[error("rule {rule} is not paused")]
     NotPaused { rule: String },
     #[error("rule {rule} is paused already")]

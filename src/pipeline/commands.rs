@@ -55,6 +55,13 @@ impl Pipeline {
             Command::Status { answer } => {
                 let _ = answer.send(self.streams.status(dispatcher, &self.binlog_pin));
             }
+            Command::ResetTarget { target, answer } => {
+                let before = dispatcher.reset_target(&target).ok_or_else(|| {
+                    let known = dispatcher.targets().into_iter().map(|status| status.target).collect();
+                    CommandRefused::NoSuchTarget { target, known }
+                });
+                let _ = answer.send(before);
+            }
             Command::Reload { rules, answer } => {
                 self.reload(rules);
                 let _ = answer.send(());

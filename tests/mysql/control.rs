@@ -7,6 +7,7 @@ mod night;
 mod pausing;
 mod reloading;
 mod runway;
+mod targets;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

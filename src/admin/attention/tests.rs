@@ -34,6 +34,7 @@ fn target(name: &str, since: Option<u64>, waiting: bool) -> TargetView {
         unavailable_since: since.and_then(before),
         waiting_until: waiting.then(|| rfc3339(NOW_S * 1_000_000)),
         last_error: since.map(|_| "answered 503".to_owned()),
+        ..TargetView::default()
     }
 }
 

@@ -187,7 +187,7 @@ pub struct RuleView {
 }
 
 /// A target and its state.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TargetView {
     pub target: String,
     /// `unavailable` (it did not answer: only probes are sent), `waiting` (it asked for a pause) or `available`.
@@ -196,6 +196,18 @@ pub struct TargetView {
     pub waiting_until: Option<String>,
     /// What the last failed attempt came to.
     pub last_error: Option<String>,
+    /// What the last attempt came to.
+    #[serde(default)]
+    pub last_answer: Option<String>,
+    /// When the next probe may start; null while one is under way, and while the target is available.
+    #[serde(default)]
+    pub next_probe: Option<String>,
+    /// Attempts under way, of all rules.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// Names of the rules that call it.
+    #[serde(default)]
+    pub rules: Vec<String>,
 }
 
 /// The words of `RuleView::state` and `TargetView::state`.
@@ -225,6 +237,13 @@ pub struct ResumeRequest {
     pub rule: String,
     /// As `--start` takes it.
     pub from: Option<String>,
+}
+
+/// The request of `target reset`. Answered with the target as it was before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResetTargetRequest {
+    pub target: String,
 }
 
 /// Names of rules, after a reload.

@@ -100,13 +100,12 @@ pub fn status() -> StatusView {
                 unavailable_since: before(190),
                 waiting_until: None,
                 last_error: Some("answered 503".to_string()),
+                ..TargetView::default()
             },
             TargetView {
                 target: "https://api.example".to_string(),
                 state: state::AVAILABLE.to_string(),
-                unavailable_since: None,
-                waiting_until: None,
-                last_error: None,
+                ..TargetView::default()
             },
         ],
         dead_letters: 3,

@@ -1,7 +1,7 @@
 //! The receiver of the benches: as little work per request as HTTP/1.1 allows, so that what is measured is the sender.
 //!
 //! One thread of its own. Counts requests and notes when the first and the newest came; answers 200 with an empty body,
-//! after a delay where one is asked for.
+//! after a delay where one is asked for. Requests to `/bad` are not counted and are answered 500.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -57,7 +57,11 @@ impl Counter {
     }
 
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}/call", self.port)
+        self.url_of("call")
+    }
+
+    pub fn url_of(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/{path}", self.port)
     }
 
     /// Waits until so many requests came, and says when the newest one did.
@@ -106,6 +110,13 @@ async fn serve(mut stream: TcpStream, seen: Shared, delay: Duration) {
     let mut buffer = Vec::with_capacity(16 * 1024);
     loop {
         while let Some((head, body)) = request_length(&buffer) {
+            if buffer.starts_with(b"POST /bad ") {
+                buffer.drain(..head + body);
+                if stream.write_all(b"HTTP/1.1 500 Bad\r\ncontent-length: 0\r\n\r\n").await.is_err() {
+                    return;
+                }
+                continue;
+            }
             let arrived = note(&seen, body as u64);
             buffer.drain(..head + body);
             if !delay.is_zero() {

@@ -9,12 +9,13 @@
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
 //! - microseconds of processor time of both processes for each delivery, which a busy machine bends far less;
 //! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
+//! - healthy rows/s beside rows that their API always answers with 500;
 //! - calls/s of operations, whose every action is written down before and after it, beside plain calls;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `batches`,
-//! `slow`, `isolation`, `operations`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -25,6 +26,7 @@ mod bare_loop;
 mod counter;
 mod isolation;
 mod operations;
+mod poisoned;
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -69,6 +71,9 @@ fn main() {
     }
     if wanted("operations") {
         bench.operations();
+    }
+    if wanted("poisoned") {
+        bench.poisoned();
     }
     if wanted("memory") {
         bench.large_transaction();

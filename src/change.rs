@@ -22,6 +22,7 @@ pub use row::Row;
 
 mod changes;
 pub mod json;
+pub mod key_text;
 mod merge;
 pub mod partial;
 pub mod row;

@@ -5,6 +5,12 @@
 
 use std::sync::Arc;
 
+mod last_answer;
+mod similar;
+
+pub use last_answer::{AnswerFilter, answer_word};
+pub use similar::{similar, write_similar};
+
 /// Why a delivery was given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {

@@ -34,7 +34,7 @@ use super::view::binlog_replay::BinlogReplayRequest;
 use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, Selection};
+use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, Selection};
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
 
@@ -208,7 +208,7 @@ async fn show(
 async fn resolve(
     State(shared): State<AdminApi>,
     Json(request): Json<ResolveRequest>,
-) -> Result<Json<Option<LetterView>>, dead_letters::Error> {
+) -> Result<Json<ResolvedLetters>, dead_letters::Error> {
     shared.control.letters.resolve(&request).await.map(Json)
 }
 
@@ -242,7 +242,8 @@ impl IntoResponse for dead_letters::Error {
     fn into_response(self) -> Response {
         let status = match self {
             dead_letters::Error::NothingSelected
-            | dead_letters::Error::UnknownReason(_)
+            | dead_letters::Error::Selection(_)
+            | dead_letters::Error::Unconfirmed(_)
             | dead_letters::Error::NoNote => StatusCode::BAD_REQUEST,
             dead_letters::Error::NoSuchLetter { .. } | dead_letters::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
             dead_letters::Error::UnderWay(_) => StatusCode::CONFLICT,

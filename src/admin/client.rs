@@ -25,7 +25,9 @@ use super::view::binlog_replay::{BinlogReplayReport, BinlogReplayRequest};
 use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection};
+use super::view::{
+    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, ResolvedLetters, Selection,
+};
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
 /// The largest answer that is read as a whole: one dead letter with its row, or a list. Rows may have 64 MiB and more.
@@ -139,9 +141,13 @@ impl Daemon {
         whole(self.send_short(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
     }
 
-    /// None: there is no such dead letter.
-    pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
-        whole(self.send_short(Method::POST, "/dead-letters/resolve", request).await?).await
+    pub async fn resolve(&self, request: &ResolveRequest) -> Result<ResolvedLetters, Error> {
+        let path = "/dead-letters/resolve";
+        whole(match request.selection.numbers.as_slice() {
+            [_] => self.send_short(Method::POST, path, request).await?,
+            _ => self.send(Method::POST, path, request).await?,
+        })
+        .await
     }
 
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {

@@ -12,12 +12,13 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::advice::possible_commands;
+use super::selecting::{WrongCondition, filter};
 use super::typed::{no_such_rule_among, one_line};
 use super::view::saga::{NextView, SagaView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedView, Selection, TransactionView,
-    rfc3339,
+    AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, ResolvedView, Selection,
+    TransactionView, rfc3339,
 };
 use crate::change::{self, Change};
 use crate::clock::now_us;
@@ -49,10 +50,12 @@ pub enum Error {
     /// With the name that may have been meant.
     #[error("{0}")]
     NoSuchRule(String),
-    #[error("reason {0}: expected one of {words}", words = Reason::ALL.map(Reason::as_str).join(", "))]
-    UnknownReason(String),
+    #[error(transparent)]
+    Selection(#[from] WrongCondition),
     #[error("a dead letter is closed with a note that says why: what was done by hand, and where")]
     NoNote,
+    #[error("{0} dead letters fit, and all would be resolved: nothing was done; confirm with --yes")]
+    Unconfirmed(u64),
     #[error("dead letter {0} is being sent now: it is not resolved; wait for the outcome, then look again")]
     UnderWay(u64),
     #[error(transparent)]
@@ -160,24 +163,61 @@ impl DeadLetters {
         Ok(Some(LetterView { saga: Some(SagaView { next, ..saga.clone() }), ..view }))
     }
 
-    /// Closes a letter that was dealt with by hand: it stays to be read, is not sent again, and blocks nothing any more.
-    /// Durable when it returns, with the letter as it is then. None: there is no letter of this number.
-    pub async fn resolve(&self, request: &ResolveRequest) -> Result<Option<LetterView>, Error> {
-        let ResolveRequest { number, note } = request;
+    /// Closes the letters that fit, which were dealt with by hand: they stay to be read, are not sent again, and block nothing
+    /// any more; not those whose replay is under way. Durable when it returns.
+    pub async fn resolve(&self, request: &ResolveRequest) -> Result<ResolvedLetters, Error> {
+        let ResolveRequest { selection, note, is_confirmed } = request;
         let note = one_line(note, NOTE_CHARACTERS_MAX);
         if note.is_empty() {
             return Err(Error::NoNote);
         }
-        let resolution = store::Resolution { number: *number, note: note.into(), at_us: now_us() };
-        let ClosedLetters { written, under_way } = self.close(LetterClosure::Resolve(resolution)).await?;
-        if !under_way.is_empty() {
-            return Err(Error::UnderWay(*number));
+        let (letters, last) = self.survey(selection).await?;
+        if letters > 1 && !is_confirmed {
+            return Err(Error::Unconfirmed(letters));
         }
-        if written.resolved == 0 {
-            return Ok(None);
+        let at_us = now_us();
+        let resolution = |number| store::Resolution { number, note: note.as_str().into(), at_us };
+        let closing = |numbers: Vec<u64>| LetterClosure::Resolve(numbers.into_iter().map(resolution).collect());
+        let (resolved, being_sent) = self.close_each(selection, last, closing).await?;
+        match being_sent.as_slice() {
+            [number] if letters == 1 => return Err(Error::UnderWay(*number)),
+            _ => tracing::info!(resolved, "dead letters resolved by hand"),
         }
-        tracing::info!(number, "dead letter resolved by hand");
-        self.show(*number, || None).await
+        Ok(ResolvedLetters { resolved, being_sent })
+    }
+
+    /// Removes the letters that fit, but for those whose replay is under way. Durable when it returns. What waits behind them
+    /// and is not meant is sent after that, if rowhook runs, else when it starts.
+    pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
+        let (_, last) = self.survey(selection).await?;
+        let (discarded, being_sent) = self.close_each(selection, last, LetterClosure::Remove).await?;
+        tracing::info!(discarded, "dead letters discarded");
+        Ok(Discarded { discarded, being_sent })
+    }
+
+    /// Closes the letters that fit, up to the last one. Says how many, and which are being sent and stay.
+    async fn close_each(
+        &self,
+        selection: &Selection,
+        last: u64,
+        closing: impl Fn(Vec<u64>) -> LetterClosure,
+    ) -> Result<(u64, Vec<u64>), Error> {
+        let (mut closed, mut being_sent) = (0, Vec::new());
+        // Blocked deliveries first: they must not be sent because the one in front of them was closed with an earlier page.
+        for blocked_ones in [true, false] {
+            let mut pages = Pages::new(self, filter(selection)?, last);
+            while let Some(page) = pages.next().await? {
+                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == blocked_ones);
+                let numbers: Vec<u64> = meant.map(|head| head.number).collect();
+                if numbers.is_empty() {
+                    continue;
+                }
+                let ClosedLetters { written, mut under_way } = self.close(closing(numbers)).await?;
+                closed += written.removed + written.resolved;
+                being_sent.append(&mut under_way);
+            }
+        }
+        Ok((closed, being_sent))
     }
 
     /// Has the letters resolved or removed; durable when it returns.
@@ -189,30 +229,6 @@ impl DeadLetters {
         let (answer, answered) = oneshot::channel();
         commands.send(Command::Close { closing, answer }).await.map_err(|_| Error::Stopping)?;
         Ok(answered.await.map_err(|_| Error::Stopping)??)
-    }
-
-    /// Removes the letters that fit, but for those whose replay is under way. Durable when it returns. What waits behind them
-    /// and is not meant is sent after that, if rowhook runs, else when it starts.
-    pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
-        let (_, last) = self.survey(selection).await?;
-        let (mut discarded, mut being_sent) = (0, Vec::new());
-        // Blocked deliveries first: they must not be sent because the one in front of them was removed with an earlier page.
-        for blocked_ones in [true, false] {
-            let mut pages = Pages::new(self, filter(selection)?, last);
-            while let Some(page) = pages.next().await? {
-                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == blocked_ones);
-                let letters_remove: Vec<u64> = meant.map(|head| head.number).collect();
-                if letters_remove.is_empty() {
-                    continue;
-                }
-                let ClosedLetters { written, mut under_way } =
-                    self.close(LetterClosure::Remove(letters_remove)).await?;
-                discarded += written.removed;
-                being_sent.append(&mut under_way);
-            }
-        }
-        tracing::info!(discarded, "dead letters discarded");
-        Ok(Discarded { discarded, being_sent })
     }
 
     /// How many there are; blocked deliveries do not count.
@@ -319,25 +335,6 @@ impl<'a> Pages<'a> {
 
 fn numbers(numbers: &[u64]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// The store's filter of a selection.
-pub(super) fn filter(selection: &Selection) -> Result<Filter, Error> {
-    let reason = |text: &String| Reason::parse(text).ok_or_else(|| Error::UnknownReason(text.clone()));
-    let numbers: BTreeSet<u64> = selection.numbers.iter().copied().collect();
-    Ok(Filter {
-        rule: selection.rule.clone(),
-        table: selection.table.clone(),
-        reason: selection.reason.as_ref().map(reason).transpose()?,
-        created_from_us: selection.created_from_us,
-        created_before_us: selection.created_before_us,
-        closed: match selection.resolved {
-            _ if !numbers.is_empty() => store::Closed::With,
-            true => store::Closed::Only,
-            false => store::Closed::Without,
-        },
-        numbers: (!numbers.is_empty()).then_some(numbers),
-    })
 }
 
 fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {

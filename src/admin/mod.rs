@@ -21,6 +21,7 @@ mod position;
 mod pulse;
 mod replay;
 mod runway;
+mod selecting;
 mod serve;
 mod status;
 mod storage;

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use futures_util::{Stream, TryStreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
 
-use super::dead_letters::{DeadLetters, Error, Pages, filter};
+use super::dead_letters::{DeadLetters, Error, Pages};
+use super::selecting::filter;
 use super::view::saga::SagaCommandView;
 use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
 use crate::delivery::{Origin, Outcome, SagaAction};

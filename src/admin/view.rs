@@ -7,6 +7,7 @@
 pub mod binlog_replay;
 pub mod position;
 pub mod saga;
+mod selection;
 pub mod status;
 pub mod store;
 
@@ -15,36 +16,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use saga::{SagaCommandView, SagaView};
+use saga::SagaView;
 
-/// Which dead letters are meant: those that fit every condition that is set.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Selection {
-    /// One of these; empty: any.
-    pub numbers: Vec<u64>,
-    pub rule: Option<String>,
-    /// `schema.table`.
-    pub table: Option<String>,
-    pub reason: Option<String>,
-    /// Became a dead letter at this moment or later, in microseconds since the Unix epoch.
-    pub created_from_us: Option<u64>,
-    /// Became a dead letter before this moment, in microseconds since the Unix epoch.
-    pub created_before_us: Option<u64>,
-    /// Every letter. Must be said where nothing else is, so that an empty selection never means all.
-    pub all: bool,
-    /// Those that were closed by hand, and no others; a number that is named is meant, closed or not.
-    pub resolved: bool,
-    /// Of a replay: the command for sagas.
-    pub saga_command: Option<SagaCommandView>,
-}
-
-impl Selection {
-    /// Whether nothing at all was said about which letters are meant.
-    pub fn is_empty(&self) -> bool {
-        Selection { saga_command: None, ..self.clone() } == Selection::default()
-    }
-}
+pub use selection::Selection;
 
 /// The request of `list`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -144,9 +118,21 @@ pub struct ResolvedView {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveRequest {
-    pub number: u64,
-    /// For people, one line.
+    pub selection: Selection,
+    /// For people, one line: the same for all.
     pub note: String,
+    /// Without this no more than one dead letter is resolved.
+    #[serde(default)]
+    pub is_confirmed: bool,
+}
+
+/// What `resolve` did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResolvedLetters {
+    pub resolved: u64,
+    /// Those that are as they were, because their replay is under way; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub being_sent: Vec<u64>,
 }
 
 /// What `discard` did.
@@ -266,20 +252,5 @@ mod tests {
             let text = serde_json::to_string(&report).expect("plain data");
             assert_eq!(serde_json::from_str::<ReplayReport>(&text).expect(&text), report);
         }
-    }
-
-    #[test]
-    fn an_empty_selection_does_not_mean_all() {
-        let empty: Selection = serde_json::from_str("{}").expect("an object");
-        assert!(empty.is_empty() && !empty.all);
-        assert!(!Selection { all: true, ..Selection::default() }.is_empty());
-        let saga_command: Selection =
-            serde_json::from_str(r#"{"saga_command": {"happened": false}}"#).expect("a command");
-        assert_eq!(
-            (saga_command.is_empty(), saga_command.saga_command),
-            (true, Some(SagaCommandView::Happened(false))),
-            "a command names no dead letters"
-        );
-        serde_json::from_str::<Selection>(r#"{"numbres": [1]}"#).expect_err("a misspelt condition must not mean all");
     }
 }

@@ -1,19 +1,20 @@
 //! `rowhook dead-letters`: list, show, replay, resolve and discard deliveries that were given up.
 //!
-//! In: which letters, as typed. Out: a table, a page or JSON. Works the same with and without a running daemon. `list`,
-//! `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
+//! In: which letters, as typed (`letter_filter`). Out: a table, a page or JSON. Works the same with and without a running daemon.
+//! `list`, `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use clap::Subcommand;
 
+use super::letter_filter::{CONDITIONS, LetterFilterArgs, WhichLetters};
 use super::reach::Reach;
 use super::{CommandVerdict, call_settings, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
-use crate::failure::Reason;
+use crate::failure::answer_word;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
@@ -25,7 +26,7 @@ pub(super) enum DeadLettersCommand {
     /// Send dead letters again, with the current rules
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<ReplayArgs>),
-    /// Close a dead letter that was settled by hand: it stays in the store and is not sent again
+    /// Close dead letters that were settled by hand: they stay in the store and are not sent again
     #[command(after_help = RESOLVE_EXAMPLES)]
     Resolve(ResolveArgs),
     /// Delete dead letters for good, without sending them
@@ -37,12 +38,15 @@ const LIST_EXAMPLES: &str = "\
 Examples:
   rowhook dead-letters list
   rowhook dead-letters list --rule order-paid --newer-than 1h
+  rowhook dead-letters list --answer 4xx --message 'not found' --since 2026-11-20
+  rowhook dead-letters list --table shop.orders --key 4711
   rowhook dead-letters list --json | jq '.dead_letters[].message'";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
   rowhook dead-letters replay 12 13
   rowhook dead-letters replay --rule order-paid --dry-run
+  rowhook dead-letters replay --answer 5xx --since 2h
   rowhook dead-letters replay --all
   rowhook dead-letters replay 17 --happened no
 
@@ -55,11 +59,13 @@ Exit code 1: a dead letter stays; or a number or a rule does not exist, then not
 that it has loaded; --rules is used only when none runs.";
 
 const RESOLVE_EXAMPLES: &str = "\
-Example:
+Examples:
   rowhook dead-letters resolve 17 --note 'charged twice; refunded in their console'
+  rowhook dead-letters resolve --rule mail --answer 410 --note 'these customers are gone' --yes
 
-The dead letter is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still show it.
-One that waits for its turn in a replay is not sent any more; one that is being sent now is not resolved.";
+A dead letter that is resolved is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still
+show it. If a number does not exist, nothing is resolved. One that waits for its turn in a replay is not sent any more; one that is
+being sent now is not resolved: exit code 1.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
@@ -72,7 +78,7 @@ is discarded. A dead letter that is being sent now is not discarded: exit code 1
 #[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     #[command(flatten)]
-    conditions: Conditions,
+    conditions: LetterFilterArgs,
     /// Show at most this many
     #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     limit: u64,
@@ -102,7 +108,7 @@ pub(super) struct ShowLetterArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ReplayArgs {
     #[command(flatten)]
-    which: Which,
+    which: WhichLetters,
     #[command(flatten)]
     saga_command: SagaCommandArgs,
     /// Show the requests as curl commands, with secrets masked; send none
@@ -154,11 +160,14 @@ impl SagaCommandArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ResolveArgs {
-    /// Number of the dead letter, as `list` shows it
-    number: u64,
-    /// What was done by hand, and where
+    #[command(flatten)]
+    which: WhichLetters,
+    /// What was done by hand, and where; for all of them
     #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     note: String,
+    /// Confirm; needed for more than one
+    #[arg(long)]
+    yes: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -169,7 +178,7 @@ pub(super) struct ResolveArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct DiscardArgs {
     #[command(flatten)]
-    which: Which,
+    which: WhichLetters,
     /// Only those that were resolved
     #[arg(long, conflicts_with = "numbers")]
     resolved: bool,
@@ -181,77 +190,6 @@ pub(super) struct DiscardArgs {
     json: bool,
     #[command(flatten)]
     data: DataArgs,
-}
-
-/// Dead letters that are acted on must be named.
-#[derive(Debug, clap::Args)]
-#[group(id = "which", required = true, multiple = true)]
-#[group(args = ["numbers", "rule", "table", "reason", "older_than", "newer_than", "all"])]
-struct Which {
-    /// Numbers of dead letters, as `list` shows them
-    #[arg(value_name = "NUMBER", conflicts_with_all = CONDITIONS)]
-    numbers: Vec<u64>,
-    #[command(flatten)]
-    conditions: Conditions,
-    /// All dead letters
-    #[arg(long, conflicts_with_all = CONDITIONS, conflicts_with = "numbers")]
-    all: bool,
-}
-
-const CONDITIONS: [&str; 5] = ["rule", "table", "reason", "older_than", "newer_than"];
-
-#[derive(Debug, clap::Args)]
-#[group(skip)]
-struct Conditions {
-    /// Only those of this rule
-    #[arg(long, value_name = "RULE")]
-    rule: Option<String>,
-    /// Only those of this table
-    #[arg(long, value_name = "SCHEMA.TABLE")]
-    table: Option<String>,
-    /// Only those given up for this reason: refused, exhausted, unrenderable, undecided, blocked, unknown, callback_failed, fuse or
-    /// interrupted
-    #[arg(long, value_name = "REASON", value_parser = reason)]
-    reason: Option<String>,
-    /// Only those that became dead letters longer ago than this, such as 2h or 30d
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    older_than: Option<Duration>,
-    /// Only those that became dead letters within this time, such as 15m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    newer_than: Option<Duration>,
-}
-
-/// The word of a reason. Former words are errors that give the current one.
-fn reason(word: &str) -> Result<String, String> {
-    match word {
-        "held" => Err("it is called blocked now".to_string()),
-        "untold" => Err("it is called callback_failed now".to_string()),
-        known if Reason::parse(known).is_some() => Ok(known.to_string()),
-        _ => Err(format!("expected one of {}", Reason::ALL.map(Reason::as_str).join(", "))),
-    }
-}
-
-impl Conditions {
-    fn selection(self) -> Selection {
-        let moment_us = |ago: Duration| {
-            let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            since_epoch.saturating_sub(ago).as_micros() as u64
-        };
-        Selection {
-            rule: self.rule,
-            table: self.table,
-            reason: self.reason,
-            created_before_us: self.older_than.map(moment_us),
-            created_from_us: self.newer_than.map(moment_us),
-            ..Selection::default()
-        }
-    }
-}
-
-impl Which {
-    fn selection(self) -> Selection {
-        Selection { numbers: self.numbers, all: self.all, ..self.conditions.selection() }
-    }
 }
 
 pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -306,10 +244,9 @@ const LIST_HEAD: [&str; 10] =
     ["number", "age", "rule", "table", "key", "reason", "effect", "answer", "attempts", "message"];
 
 fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
-    let answer = match letter.attempts.last() {
-        Some(attempt) => attempt.status.map_or("none".to_string(), |status| status.to_string()),
-        None => "-".to_string(),
-    };
+    let last = letter.attempts.last();
+    let answer =
+        answer_word(last.and_then(|attempt| attempt.status), last.and_then(|attempt| attempt.error.as_deref()));
     let message = match &letter.resolved {
         Some(resolved) => format!("resolved: {}", resolved.note),
         None => letter.message.clone(),
@@ -322,7 +259,7 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
         page::key(letter),
         letter.reason.clone(),
         letter.effect.clone().unwrap_or("-".to_string()),
-        answer,
+        answer.into_owned(),
         letter.attempts_total.to_string(),
         message,
     ]
@@ -345,16 +282,18 @@ async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdic
 
 async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let reach = Reach::open(&args.data.resolve(file)).await?;
-    let request = ResolveRequest { number: args.number, note: args.note };
-    let Some(letter) = reach.resolve(&request).await? else {
-        anyhow::bail!("there is no dead letter {}; it may have been replayed or discarded", args.number);
-    };
-    if args.json {
-        output::print_json(&letter)?;
-    } else {
-        output::print(&format!("dead letter {} resolved; list --resolved shows it\n", args.number))?;
+    let request = ResolveRequest { selection: args.which.selection(), note: args.note, is_confirmed: args.yes };
+    let closed = reach.resolve(&request).await?;
+    match request.selection.numbers.as_slice() {
+        [number] if args.json => output::print_json(&reach.show(*number, || None).await?)?,
+        _ if args.json => output::print_json(&closed)?,
+        [number] => output::print(&format!("dead letter {number} resolved; list --resolved shows it\n"))?,
+        _ => {
+            let resolved = output::count(closed.resolved, "dead letter");
+            output::print(&format!("{resolved} resolved; list --resolved shows them\n"))?;
+        }
     }
-    Ok(CommandVerdict::Done)
+    verdict_of(&closed.being_sent, "resolved", args.json)
 }
 
 async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -365,9 +304,14 @@ async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdic
         output::print_json(&discarded)?;
     } else {
         output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter")))?;
-        for number in &discarded.being_sent {
-            output::print(&format!("{number} is being sent now: it is not discarded; wait for the outcome\n"))?;
-        }
     }
-    Ok(if discarded.being_sent.is_empty() { CommandVerdict::Done } else { CommandVerdict::Problems })
+    verdict_of(&discarded.being_sent, "discarded", args.json)
+}
+
+/// Names those that were not closed, because they are being sent.
+fn verdict_of(being_sent: &[u64], closed: &str, json: bool) -> anyhow::Result<CommandVerdict> {
+    for number in being_sent.iter().filter(|_| !json) {
+        output::print(&format!("{number} is being sent now: it is not {closed}; wait for the outcome\n"))?;
+    }
+    Ok(if being_sent.is_empty() { CommandVerdict::Done } else { CommandVerdict::Problems })
 }

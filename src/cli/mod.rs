@@ -11,6 +11,7 @@ mod confirm;
 mod dead_letters;
 mod init;
 mod instance;
+mod letter_filter;
 mod logging;
 mod output;
 mod page;

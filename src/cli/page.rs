@@ -5,19 +5,14 @@
 
 mod saga;
 
-use std::fmt;
 use std::time::SystemTime;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::output::{age, clean, folded_table};
 use crate::admin::view::{AttemptView, LetterView};
-use crate::failure::attempt_numbers;
-use crate::printable::shortened;
-
-/// Longer values are shortened on the page.
-const VALUE_CHARS_MAX: usize = 60;
+use crate::change::key_text::{OrderedMembers, key_text, value_text};
+use crate::failure::{answer_word, attempt_numbers};
 
 /// Blanks before what belongs to a heading.
 const INDENT: u16 = 2;
@@ -80,7 +75,7 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
 }
 
 fn attempt((number, attempt): (u64, &AttemptView)) -> Vec<String> {
-    let answer = attempt.status.map_or("none".to_string(), |status| status.to_string());
+    let answer = answer_word(attempt.status, attempt.error.as_deref()).into_owned();
     let text = attempt.error.clone().or_else(|| attempt.excerpt.clone()).unwrap_or_default();
     vec![number.to_string(), attempt.at.clone(), format!("{} ms", attempt.duration_ms), answer, text]
 }
@@ -89,54 +84,27 @@ fn attempt((number, attempt): (u64, &AttemptView)) -> Vec<String> {
 #[derive(Debug, serde::Deserialize)]
 struct Event {
     committed_at: String,
-    before: Option<Image>,
-    after: Option<Image>,
+    before: Option<OrderedMembers>,
+    after: Option<OrderedMembers>,
     changed: Vec<String>,
 }
 
-/// A row image with its columns in the table's order, which a map would lose.
-#[derive(Debug)]
-struct Image(Vec<(String, Value)>);
-
-impl<'de> Deserialize<'de> for Image {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Image, D::Error> {
-        struct Columns;
-        impl<'de> Visitor<'de> for Columns {
-            type Value = Image;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object from column to value")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Image, A::Error> {
-                let mut columns = Vec::new();
-                while let Some(column) = map.next_entry()? {
-                    columns.push(column);
-                }
-                Ok(Image(columns))
-            }
-        }
-        deserializer.deserialize_map(Columns)
-    }
-}
-
-impl Image {
-    fn value(&self, column: &str) -> Option<&Value> {
-        self.0.iter().find(|(name, _)| name == column).map(|(_, value)| value)
-    }
+/// The value of a row image in this column.
+fn value_of<'a>(image: &'a OrderedMembers, column: &str) -> Option<&'a Value> {
+    image.0.iter().find(|(name, _)| name == column).map(|(_, value)| value)
 }
 
 /// The columns with their values; of an update both, the changed ones marked.
 fn row(event: &Event, width: Option<u16>) -> String {
-    let rows = |image: &Image| -> Vec<Vec<String>> {
+    let rows = |image: &OrderedMembers| -> Vec<Vec<String>> {
         image.0.iter().map(|(column, value)| vec![column.clone(), shown(Some(value))]).collect()
     };
     match (&event.before, &event.after) {
         (Some(before), Some(after)) => {
-            let only_before = before.0.iter().filter(|(column, _)| after.value(column).is_none());
+            let only_before = before.0.iter().filter(|(column, _)| value_of(after, column).is_none());
             let rows = after.0.iter().chain(only_before).map(|(column, _)| {
                 let mark = if event.changed.contains(column) { "*" } else { "" };
-                let (old, new) = (shown(before.value(column)), shown(after.value(column)));
+                let (old, new) = (shown(value_of(before, column)), shown(value_of(after, column)));
                 vec![mark.to_string(), column.clone(), old, new]
             });
             folded_table(&["", "column", "before", "after"], rows, width)
@@ -147,23 +115,14 @@ fn row(event: &Event, width: Option<u16>) -> String {
     }
 }
 
-/// The row's primary key in few words: `7`, or `a=7, b="x"` where it has several columns.
+/// The row's primary key in few words.
 pub(super) fn key(letter: &LetterView) -> String {
-    let key: Option<Image> = letter.key.as_ref().and_then(|key| serde_json::from_str(key.get()).ok());
-    match key.as_ref().map(|key| key.0.as_slice()) {
-        None | Some([]) => "-".to_string(),
-        Some([(_, value)]) => shown(Some(value)),
-        Some(columns) => {
-            let columns: Vec<String> =
-                columns.iter().map(|(name, value)| format!("{name}={}", shown(Some(value)))).collect();
-            columns.join(", ")
-        }
-    }
+    letter.key.as_ref().map_or_else(|| "-".to_string(), |key| key_text(key.get()))
 }
 
 /// Empty for a column that the row image does not have.
 fn shown(value: Option<&Value>) -> String {
-    shortened(&value.map(Value::to_string).unwrap_or_default(), VALUE_CHARS_MAX)
+    value.map(value_text).unwrap_or_default()
 }
 
 fn indent(text: &str) -> String {
@@ -182,12 +141,5 @@ mod tests {
         let expected =
             "   column  before  after\n*  z       1       12.50\n   a       \"x\"     \"x\"\n   gone    null\n";
         assert_eq!(row(&event, None), expected);
-    }
-
-    #[test]
-    fn a_long_value_is_shortened_between_characters() {
-        let long = Value::String("ü".repeat(VALUE_CHARS_MAX));
-        assert_eq!(shown(Some(&long)).chars().count(), VALUE_CHARS_MAX + 1);
-        assert_eq!(shown(None), "");
     }
 }

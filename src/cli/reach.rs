@@ -17,7 +17,7 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{
-    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, Selection,
+    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, ResolvedLetters, Selection,
 };
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -132,8 +132,8 @@ impl Reach {
         })
     }
 
-    /// Closes a letter that was dealt with by hand. None: there is no such letter.
-    pub(super) async fn resolve(&self, request: &ResolveRequest) -> anyhow::Result<Option<LetterView>> {
+    /// Closes letters that were dealt with by hand.
+    pub(super) async fn resolve(&self, request: &ResolveRequest) -> anyhow::Result<ResolvedLetters> {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.resolve(request).await?,
             Reach::Store(store) => DeadLetters::new(store.clone()).resolve(request).await?,

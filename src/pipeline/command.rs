@@ -46,14 +46,14 @@ pub enum Command {
 pub enum LetterClosure {
     /// By number.
     Remove(Vec<u64>),
-    Resolve(Resolution),
+    Resolve(Vec<Resolution>),
 }
 
 impl LetterClosure {
     pub fn numbers(&self) -> Vec<u64> {
         match self {
             LetterClosure::Remove(numbers) => numbers.clone(),
-            LetterClosure::Resolve(resolution) => vec![resolution.number],
+            LetterClosure::Resolve(resolutions) => resolutions.iter().map(|resolution| resolution.number).collect(),
         }
     }
 
@@ -65,9 +65,9 @@ impl LetterClosure {
                 numbers.retain(is_meant);
                 store::Write { letters_remove: numbers, ..store::Write::default() }
             }
-            LetterClosure::Resolve(resolution) => {
-                let letters_resolve = Some(resolution).filter(|resolution| is_meant(&resolution.number));
-                store::Write { letters_resolve: letters_resolve.into_iter().collect(), ..store::Write::default() }
+            LetterClosure::Resolve(mut letters_resolve) => {
+                letters_resolve.retain(|resolution| is_meant(&resolution.number));
+                store::Write { letters_resolve, ..store::Write::default() }
             }
         }
     }

@@ -5,11 +5,13 @@
 //! lists and filters read, and the change, which may be large. Reads only; the writer alone writes. Retention is not
 //! decided here.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::change::{Change, DeliveryId, Op};
-use crate::failure::{Attempts, Reason};
+use crate::failure::{Answer, AnswerFilter, Attempts, Reason};
 use crate::ordering::LaneKeys;
 
 /// Everything about a dead letter but the row itself.
@@ -102,13 +104,40 @@ pub struct Filter {
     /// `schema.table`.
     pub table: Option<String>,
     pub reason: Option<Reason>,
+    /// Of the row, as lists show it. The change of each dead letter that fits all else is read for it.
+    pub key: Option<String>,
+    /// The last answer that it got.
+    pub answer: Option<AnswerFilter>,
+    /// Part of the message, in lower case; the message may be in any.
+    pub message: Option<String>,
     /// Became a dead letter at this moment or later, in microseconds since the Unix epoch.
     pub created_from_us: Option<u64>,
     /// Became a dead letter before this moment, in microseconds since the Unix epoch.
     pub created_before_us: Option<u64>,
     /// One of these; they are read one by one, without a scan.
     pub numbers: Option<BTreeSet<u64>>,
+    /// No others are read.
+    pub number_range: NumberRange,
     pub closed: Closed,
+}
+
+/// Numbers of dead letters from one to another, both included; all, if not said otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberRange(pub RangeInclusive<u64>);
+
+impl Default for NumberRange {
+    fn default() -> NumberRange {
+        NumberRange(0..=u64::MAX)
+    }
+}
+
+/// In which order dead letters are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LetterOrder {
+    /// Ascending numbers.
+    #[default]
+    OldestFirst,
+    NewestFirst,
 }
 
 /// Whether dead letters that were closed by hand are meant.
@@ -120,17 +149,62 @@ pub enum Closed {
     With,
 }
 
+/// What conditions and groups read of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterFacts<'a> {
+    pub number: u64,
+    pub rule: Cow<'a, str>,
+    pub op: Cow<'a, str>,
+    /// `schema.table`.
+    pub table: Cow<'a, str>,
+    pub reason: Reason,
+    pub message: Cow<'a, str>,
+    /// Of the last attempt, if that got an answer.
+    pub status: Option<u16>,
+    /// Why the last attempt got no answer.
+    pub error: Option<Cow<'a, str>>,
+    /// In microseconds since the Unix epoch.
+    pub created_at_us: u64,
+    pub is_resolved: bool,
+}
+
+impl DeadLetterHead {
+    pub fn facts(&self) -> LetterFacts<'_> {
+        let (status, error) = match self.failure.attempts.kept().last().map(|attempt| &attempt.answer) {
+            Some(Answer::Status { status, .. }) => (Some(*status), None),
+            Some(Answer::Failed { error }) => (None, Some(error.as_str().into())),
+            Some(Answer::Written { .. }) | None => (None, None),
+        };
+        LetterFacts {
+            number: self.number,
+            rule: (&*self.rule).into(),
+            op: self.op.as_str().into(),
+            table: (&*self.table).into(),
+            reason: self.failure.reason,
+            message: self.failure.message.as_str().into(),
+            status,
+            error,
+            created_at_us: self.created_at_us,
+            is_resolved: self.resolved.is_some(),
+        }
+    }
+}
+
 impl Filter {
-    pub fn matches(&self, head: &DeadLetterHead) -> bool {
-        self.rule.as_deref().is_none_or(|rule| rule == &*head.rule)
-            && self.table.as_deref().is_none_or(|table| table == &*head.table)
-            && self.reason.is_none_or(|reason| reason == head.failure.reason)
-            && self.created_from_us.is_none_or(|from| head.created_at_us >= from)
-            && self.created_before_us.is_none_or(|before| head.created_at_us < before)
-            && self.numbers.as_ref().is_none_or(|numbers| numbers.contains(&head.number))
+    /// Whether all fits but the key, which only the change has.
+    pub fn matches(&self, facts: &LetterFacts) -> bool {
+        self.rule.as_deref().is_none_or(|rule| rule == facts.rule)
+            && self.table.as_deref().is_none_or(|table| table == facts.table)
+            && self.reason.is_none_or(|reason| reason == facts.reason)
+            && self.answer.is_none_or(|answer| answer.matches(facts.status, facts.error.as_deref()))
+            && self.message.as_deref().is_none_or(|part| facts.message.to_lowercase().contains(part))
+            && self.created_from_us.is_none_or(|from| facts.created_at_us >= from)
+            && self.created_before_us.is_none_or(|before| facts.created_at_us < before)
+            && self.numbers.as_ref().is_none_or(|numbers| numbers.contains(&facts.number))
+            && self.number_range.0.contains(&facts.number)
             && match self.closed {
-                Closed::Without => head.resolved.is_none(),
-                Closed::Only => head.resolved.is_some(),
+                Closed::Without => !facts.is_resolved,
+                Closed::Only => facts.is_resolved,
                 Closed::With => true,
             }
     }

@@ -33,6 +33,7 @@ mod former_words;
 mod kept;
 mod lane_forms;
 mod letter_numbers;
+mod letter_reads;
 mod letter_records;
 mod lock;
 mod log_check;
@@ -68,7 +69,8 @@ mod tests;
 pub use backup::{Backup, BackupHead};
 pub use checkpoint::{CheckpointSet, FormerIds, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
-    Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFailure, NewDeadLetter, Resolution, Resolved,
+    Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFacts, LetterFailure, LetterOrder, NewDeadLetter,
+    NumberRange, Resolution, Resolved,
 };
 pub use error::Error;
 pub use letter_numbers::LetterNumbers;
@@ -326,7 +328,24 @@ impl Store {
         after: Option<u64>,
         limit: usize,
     ) -> Result<Vec<DeadLetterHead>, Error> {
-        self.inner.trees.letters(filter, after, limit)
+        self.inner.trees.letters(filter, LetterOrder::OldestFirst, after, limit)
+    }
+
+    /// As [`Store::dead_letters`], in either order: `after` is the number that comes before the page in that order.
+    pub fn dead_letters_in(
+        &self,
+        order: LetterOrder,
+        filter: &Filter,
+        after: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<DeadLetterHead>, Error> {
+        self.inner.trees.letters(filter, order, after, limit)
+    }
+
+    /// Shows the facts of each dead letter that fits, in ascending number, in one pass. Blocks: some microseconds for each that is
+    /// stored.
+    pub fn each_letter(&self, filter: &Filter, mut visit: impl FnMut(&LetterFacts)) -> Result<(), Error> {
+        self.inner.trees.each_letter(filter, &mut visit)
     }
 
     /// A whole dead letter. Blocks for one read from the disk.

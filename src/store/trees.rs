@@ -1,7 +1,7 @@
 //! The trees of the store, and reads from them.
 //!
-//! In: an opened database. Out: checkpoint, definitions, ledger, dead letters as they are at this moment; sagas are
-//! read in `sagas.rs`. A read may run beside the writer: a record that the writer is replacing is recognised by its
+//! In: an opened database. Out: checkpoint, definitions, ledger, single dead letters as they are at this moment; many are
+//! read in `letter_reads.rs`, sagas in `sagas.rs`. A read may run beside the writer: a record that the writer is replacing is recognised by its
 //! checksum and read again. Writes nothing.
 
 use std::collections::HashMap;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::checkpoint::RuleCheckpoint;
 use super::chunks::{self, Damage};
-use super::dead_letters::{DeadLetter, DeadLetterHead, Filter};
+use super::dead_letters::{DeadLetter, DeadLetterHead};
 use super::definitions::Owner;
 use super::recorded::{Recorded, RecordedRule};
 use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, former_ids, letter_records, walk};
@@ -206,47 +206,6 @@ impl Trees {
             }
         }
         Ok((main, own))
-    }
-
-    pub(super) fn letters(
-        &self,
-        filter: &Filter,
-        after: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<DeadLetterHead>, Error> {
-        let Some(first) = after.map_or(Some(0), |after| after.checked_add(1)) else { return Ok(Vec::new()) };
-        let mut page = Vec::new();
-        if let Some(numbers) = &filter.numbers {
-            for &number in numbers.range(first..) {
-                if page.len() == limit {
-                    break;
-                }
-                page.extend(self.head(number)?.filter(|head| filter.matches(head)));
-            }
-            return Ok(page);
-        }
-        for entry in walk::from(&self.heads, chunks::key(&first.to_be_bytes(), 0)) {
-            if page.len() == limit {
-                break;
-            }
-            let (key, chunk) = entry.map_err(Error::read(&self.directory))?;
-            if key.ends_with(&0_u32.to_be_bytes()) {
-                page.extend(self.head_from(number_of(&key)?, &chunk)?.filter(|head| filter.matches(head)));
-            }
-        }
-        Ok(page)
-    }
-
-    /// The head whose first chunk a scan just met: most have no other chunk to read.
-    fn head_from(&self, number: u64, first: &sled::IVec) -> Result<Option<DeadLetterHead>, Error> {
-        let whole = chunks::read(|chunk| match chunk {
-            0 => Ok(Some(first.clone())),
-            other => Err(Damage::Missing(other)),
-        });
-        match whole.map(|content| content.map(|content| letter_records::decode_head(number, &content))) {
-            Ok(Some(Ok(head))) => Ok(Some(head)),
-            _ => self.head(number),
-        }
     }
 
     pub(super) fn letter(&self, number: u64) -> Result<Option<DeadLetter>, Error> {

@@ -15,7 +15,7 @@ use sled::IVec;
 const PROBE_BYTES: usize = size_of::<u128>();
 
 /// Key and value.
-type Entry = Result<(IVec, IVec), sled::Error>;
+pub(super) type WalkedEntry = Result<(IVec, IVec), sled::Error>;
 
 /// An iterator over entries.
 pub(super) struct Walk<'t> {
@@ -35,6 +35,17 @@ pub(super) fn all(tree: &sled::Tree) -> Walk<'_> {
 /// The entries from this key on.
 pub(super) fn from(tree: &sled::Tree, first: Vec<u8>) -> Walk<'_> {
     walk(tree, first.into(), Bound::Unbounded)
+}
+
+/// The entries up to this key, the last one first. It ends at a page that can't be read, after the error.
+pub(super) fn back_from(tree: &sled::Tree, last: Vec<u8>) -> impl Iterator<Item = WalkedEntry> {
+    let mut entries = tree.range(..=last).rev();
+    let mut has_ended = false;
+    std::iter::from_fn(move || {
+        let entry = if has_ended { None } else { next_of(&mut entries) };
+        has_ended = !matches!(entry, Some(Ok(_)));
+        entry
+    })
 }
 
 /// The entries whose keys begin with this.
@@ -93,13 +104,13 @@ fn number(key: &[u8]) -> u128 {
 }
 
 /// The next entry. Sled asserts what an index says of its pages: where an assertion fails on the way, the tree is damaged there.
-fn next_of(entries: &mut impl Iterator<Item = Entry>) -> Option<Entry> {
+fn next_of(entries: &mut impl Iterator<Item = WalkedEntry>) -> Option<WalkedEntry> {
     let next = panic::catch_unwind(AssertUnwindSafe(|| entries.next()));
     next.unwrap_or_else(|_| Some(Err(sled::Error::Corruption { at: None, bt: () })))
 }
 
 impl Iterator for Walk<'_> {
-    type Item = Entry;
+    type Item = WalkedEntry;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.has_ended {
@@ -127,7 +138,7 @@ mod tests {
 
     #[test]
     fn an_assertion_that_fails_on_the_way_is_damage() {
-        let mut entries = (0..3u8).map(|n| -> Entry {
+        let mut entries = (0..3u8).map(|n| -> WalkedEntry {
             assert!(n != 1, "what sled says of a page that is not there");
             Ok((vec![n].into(), IVec::default()))
         });

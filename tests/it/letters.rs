@@ -16,11 +16,17 @@ use uuid::Uuid;
 use crate::support::program::Home;
 
 /// One dead letter of `shop.orders`: a row inserted, given up after one attempt that was answered 503.
+#[derive(Clone)]
 pub struct Letter {
     pub rule: &'static str,
+    /// In the schema `shop`.
+    pub table: &'static str,
     pub id: i64,
     pub note: &'static str,
     pub reason: Reason,
+    pub message: String,
+    /// Of the attempts, in their order.
+    pub answers: Vec<Answer>,
     pub age: Duration,
     /// The ordering keys that it blocks.
     pub lanes: LaneKeys,
@@ -31,14 +37,27 @@ impl Letter {
     pub fn of(rule: &'static str, id: i64) -> Letter {
         Letter {
             rule,
+            table: "orders",
             id,
             note: "a note",
             reason: Reason::Exhausted,
+            message: "answered 503".to_owned(),
+            answers: vec![status(503)],
             age: Duration::from_secs(90),
             lanes: LaneKeys::none(),
             redacted: &[],
         }
     }
+}
+
+/// An answer with this status.
+pub fn status(status: u16) -> Answer {
+    Answer::Status { status, excerpt: "try later".to_owned() }
+}
+
+/// No answer, for this reason.
+pub fn failed(error: &str) -> Answer {
+    Answer::Failed { error: error.to_owned() }
 }
 
 /// Makes the store in `home`'s `data` if there is none, and puts the letters into it.
@@ -64,16 +83,20 @@ fn new_letter(letter: &Letter) -> NewDeadLetter {
     let change = Arc::new(change(letter));
     let created_at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() - letter.age;
     let created_at_us = created_at.as_micros() as u64;
-    let answer = Answer::Status { status: 503, excerpt: "try later".to_owned() };
-    let attempt = Attempt { started_at_us: created_at_us - 12_000, duration_us: 11_500, answer };
+    let attempt = |answer: &Answer| Attempt {
+        started_at_us: created_at_us - 12_000,
+        duration_us: 11_500,
+        answer: answer.clone(),
+    };
+    let attempts: Vec<Attempt> = letter.answers.iter().map(attempt).collect();
     NewDeadLetter {
         delivery_id: change.delivery_id(letter.rule),
         rule: letter.rule.into(),
         change,
         failure: LetterFailure {
             reason: letter.reason,
-            message: "answered 503".to_owned(),
-            attempts: Attempts::new(vec![attempt], 1),
+            message: letter.message.clone(),
+            attempts: Attempts::new(attempts, letter.answers.len() as u64),
         },
         lanes: letter.lanes.clone(),
         created_at_us,
@@ -88,7 +111,7 @@ fn change(letter: &Letter) -> Change {
         op: Op::Insert,
         table: Arc::new(Table {
             schema: "shop".into(),
-            name: "orders".into(),
+            name: letter.table.into(),
             columns: vec!["id".into(), "note".into()],
             primary_key: vec![0],
         }),

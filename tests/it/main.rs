@@ -19,6 +19,7 @@ mod dead_letters;
 mod fixtures;
 mod fuzzed;
 mod hostile;
+mod letter_filters;
 mod letters;
 mod mistakes;
 mod named_files;

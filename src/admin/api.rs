@@ -34,7 +34,9 @@ use super::view::binlog_replay::BinlogReplayRequest;
 use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
-use super::view::{Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, Selection};
+use super::view::{
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, Selection,
+};
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
 
@@ -126,6 +128,7 @@ fn router(api: AdminApi) -> Router {
         .route("/reload", post(reload))
         .route("/target/reset", post(reset_target))
         .route("/dead-letters/list", post(list))
+        .route("/dead-letters/group", post(group))
         .route("/dead-letters/{number}", get(show))
         .route("/dead-letters/resolve", post(resolve))
         .route("/dead-letters/discard", post(discard))
@@ -195,6 +198,13 @@ async fn list(
     Json(request): Json<ListRequest>,
 ) -> Result<Json<Listing>, dead_letters::Error> {
     shared.control.letters.list(&request).await.map(Json)
+}
+
+async fn group(
+    State(shared): State<AdminApi>,
+    Json(request): Json<GroupsRequest>,
+) -> Result<Json<GroupsView>, dead_letters::Error> {
+    shared.control.letters.group(&request).await.map(Json)
 }
 
 async fn show(

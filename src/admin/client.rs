@@ -26,7 +26,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, ResolvedLetters, Selection,
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest,
+    ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -134,6 +135,10 @@ impl Daemon {
 
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
         whole(self.send(Method::POST, "/dead-letters/list", request).await?).await
+    }
+
+    pub async fn group(&self, request: &GroupsRequest) -> Result<GroupsView, Error> {
+        whole(self.send(Method::POST, "/dead-letters/group", request).await?).await
     }
 
     /// None: there is no such dead letter.

@@ -12,20 +12,21 @@ use serde_json::value::RawValue;
 use tokio::sync::{mpsc, oneshot};
 
 use super::advice::possible_commands;
+use super::grouping::Grouping;
 use super::selecting::{WrongCondition, filter};
 use super::typed::{no_such_rule_among, one_line};
 use super::view::saga::{NextView, SagaView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    AttemptView, Discarded, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, ResolvedView, Selection,
-    TransactionView, rfc3339,
+    AttemptView, Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, ListSort, Listing, ResolveRequest,
+    ResolvedLetters, ResolvedView, Selection, TransactionView, rfc3339,
 };
 use crate::change::{self, Change};
 use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
 use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
 use crate::rules::RuleSet;
-use crate::store::{self, DeadLetterHead, Filter, Store};
+use crate::store::{self, DeadLetterHead, Filter, LetterOrder, Store};
 
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
@@ -96,19 +97,41 @@ impl DeadLetters {
         Ok(BackupView::of(&request.file, &backup))
     }
 
-    /// The oldest letters that fit, and how many more there are. An empty selection means all of them here.
+    /// A page of the letters that fit. An empty selection means all of them here. How many more there are is only said where
+    /// that is known without reading them.
     pub async fn list(&self, request: &ListRequest) -> Result<Listing, Error> {
         let filter = filter(&request.selection)?;
         self.require_rule(&request.selection).await?;
         let limit = request.limit.min(LIST_LETTERS_MAX);
-        let mut pages = Pages::new(self, filter, u64::MAX);
-        let mut listing = Listing { dead_letters: Vec::new(), more: 0 };
-        while let Some(page) = pages.next().await? {
-            let room = limit - listing.dead_letters.len();
-            listing.more += page.len().saturating_sub(room) as u64;
-            listing.dead_letters.extend(self.with_keys(page.into_iter().take(room).collect()).await?);
-        }
-        Ok(listing)
+        let after = request.after;
+        let order = match request.sort {
+            ListSort::Oldest => LetterOrder::OldestFirst,
+            ListSort::Newest => LetterOrder::NewestFirst,
+        };
+        let mut heads = self.read(move |store| store.dead_letters_in(order, &filter, after, limit + 1)).await?;
+        let has_more = heads.len() > limit;
+        heads.truncate(limit);
+        let next = heads.last().filter(|_| has_more).map(|head| head.number);
+        let is_of_all = after.is_none() && request.selection.is_of_all();
+        let more = match has_more {
+            false => Some(0),
+            true if is_of_all => Some((self.count() + self.blocked_count()).saturating_sub(limit as u64).max(1)),
+            true => None,
+        };
+        Ok(Listing { dead_letters: self.with_keys(heads).await?, more, next })
+    }
+
+    /// How many letters there are of each kind. An empty selection means all of them here.
+    pub async fn group(&self, request: &GroupsRequest) -> Result<GroupsView, Error> {
+        let filter = filter(&request.selection)?;
+        self.require_rule(&request.selection).await?;
+        let mut grouping = Grouping::new(request.by.clone());
+        let limit = request.limit;
+        let grouped = self.read(move |store| {
+            store.each_letter(&filter, |facts| grouping.add(facts))?;
+            Ok(grouping.largest(limit))
+        });
+        grouped.await
     }
 
     /// The heads as they are listed. Reads the change of each: its key is all that is kept.
@@ -248,14 +271,16 @@ impl DeadLetters {
 
     /// How many there are of each rule that has any, without blocked deliveries. Reads them all.
     pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
-        let mut pages = Pages::new(self, Filter::default(), u64::MAX);
-        let mut by_rule = BTreeMap::new();
-        while let Some(page) = pages.next().await? {
-            for head in page.iter().filter(|head| head.failure.reason != Reason::Blocked) {
-                *by_rule.entry(head.rule.to_string()).or_default() += 1;
-            }
-        }
-        Ok(by_rule)
+        let counted = self.read(|store| {
+            let mut by_rule: BTreeMap<String, u64> = BTreeMap::new();
+            store.each_letter(&Filter::default(), |facts| match by_rule.get_mut(&*facts.rule) {
+                _ if facts.reason == Reason::Blocked => {}
+                Some(count) => *count += 1,
+                None => drop(by_rule.insert(facts.rule.to_string(), 1)),
+            })?;
+            Ok(by_rule)
+        });
+        counted.await
     }
 
     /// How many letters a selection means now, and the highest number among them. All that it names must be there.
@@ -263,15 +288,24 @@ impl DeadLetters {
         if selection.is_empty() {
             return Err(Error::NothingSelected);
         }
-        let mut pages = Pages::new(self, filter(selection)?, u64::MAX);
+        let filter = filter(selection)?;
         self.require_rule(selection).await?;
-        let (mut letters, mut last) = (0, 0);
-        let mut missing: BTreeSet<u64> = selection.numbers.iter().copied().collect();
-        while let Some(page) = pages.next().await? {
-            letters += page.len() as u64;
-            last = page.last().map_or(last, |head| head.number);
-            missing.retain(|number| page.iter().all(|head| head.number != *number));
+        if selection.is_of_all() {
+            let newest = move |store: &Store| store.dead_letters_in(LetterOrder::NewestFirst, &filter, None, 1);
+            let last = self.read(newest).await?.first().map_or(0, |head| head.number);
+            return Ok((self.count() + self.blocked_count(), last));
         }
+        let mut missing: BTreeSet<u64> = selection.numbers.iter().copied().collect();
+        let surveyed = self.read(move |store| {
+            let (mut letters, mut last) = (0, 0);
+            store.each_letter(&filter, |facts| {
+                letters += 1;
+                last = facts.number;
+                missing.remove(&facts.number);
+            })?;
+            Ok((letters, last, missing))
+        });
+        let (letters, last, missing) = surveyed.await?;
         if !missing.is_empty() {
             let and_then = if letters > 0 { "; nothing was done about the others" } else { "" };
             return Err(Error::NoSuchLetter { missing: missing.into_iter().collect(), and_then });

@@ -5,6 +5,7 @@
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
 pub mod binlog_replay;
+mod listing;
 pub mod position;
 pub mod saga;
 mod selection;
@@ -18,25 +19,8 @@ use serde_json::value::RawValue;
 
 use saga::SagaView;
 
+pub use listing::{GroupsRequest, GroupsView, LetterField, LetterGroup, ListRequest, ListSort, Listing};
 pub use selection::Selection;
-
-/// The request of `list`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ListRequest {
-    pub selection: Selection,
-    /// At most so many letters, the oldest first.
-    pub limit: usize,
-}
-
-/// The answer to `list`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Listing {
-    /// In ascending number, which is the order in which they became dead letters.
-    pub dead_letters: Vec<LetterView>,
-    /// Letters that fit as well and are beyond the limit.
-    pub more: u64,
-}
 
 /// One dead letter.
 #[derive(Debug, Clone, Serialize, Deserialize)]

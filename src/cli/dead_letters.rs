@@ -8,19 +8,18 @@ use std::time::SystemTime;
 
 use clap::Subcommand;
 
-use super::letter_filter::{CONDITIONS, LetterFilterArgs, WhichLetters};
+use super::letter_filter::{CONDITIONS, WhichLetters};
 use super::reach::Reach;
-use super::{CommandVerdict, call_settings, output, page, replay, rule_files};
+use super::{CommandVerdict, call_settings, letter_list, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
-use crate::admin::view::{LetterView, ListRequest, ResolveRequest, Selection};
+use crate::admin::view::{ResolveRequest, Selection};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
-use crate::failure::answer_word;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
-    /// List dead letters, the oldest first
-    #[command(after_help = LIST_EXAMPLES)]
-    List(ListArgs),
+    /// List dead letters, or count them by what they have in common
+    #[command(after_help = letter_list::LIST_EXAMPLES)]
+    List(letter_list::ListArgs),
     /// Show one dead letter: attempts, the log of its saga, transaction and row
     Show(ShowLetterArgs),
     /// Send dead letters again, with the current rules
@@ -33,14 +32,6 @@ pub(super) enum DeadLettersCommand {
     #[command(after_help = DISCARD_EXAMPLES)]
     Discard(DiscardArgs),
 }
-
-const LIST_EXAMPLES: &str = "\
-Examples:
-  rowhook dead-letters list
-  rowhook dead-letters list --rule order-paid --newer-than 1h
-  rowhook dead-letters list --answer 4xx --message 'not found' --since 2026-11-20
-  rowhook dead-letters list --table shop.orders --key 4711
-  rowhook dead-letters list --json | jq '.dead_letters[].message'";
 
 const REPLAY_EXAMPLES: &str = "\
 Examples:
@@ -74,23 +65,6 @@ Examples:
 
 Deliveries that a discarded dead letter blocks are sent, unless they are discarded, too. If a number does not exist, nothing
 is discarded. A dead letter that is being sent now is not discarded: exit code 1.";
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ListArgs {
-    #[command(flatten)]
-    conditions: LetterFilterArgs,
-    /// Show at most this many
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=10_000))]
-    limit: u64,
-    /// Only those that were resolved
-    #[arg(long)]
-    resolved: bool,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    data: DataArgs,
-}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowLetterArgs {
@@ -194,7 +168,7 @@ pub(super) struct DiscardArgs {
 
 pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
-        DeadLettersCommand::List(args) => list(args, file).await,
+        DeadLettersCommand::List(args) => letter_list::list(args, file).await,
         DeadLettersCommand::Show(args) => show(args, file).await,
         DeadLettersCommand::Replay(args) => {
             let data = args.data.clone().resolve(file);
@@ -209,60 +183,6 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
         DeadLettersCommand::Resolve(args) => resolve(args, file).await,
         DeadLettersCommand::Discard(args) => discard(args, file).await,
     }
-}
-
-async fn list(args: ListArgs, file: &File) -> anyhow::Result<CommandVerdict> {
-    let reach = Reach::open(&args.data.resolve(file)).await?;
-    let selection = Selection { resolved: args.resolved, ..args.conditions.selection() };
-    let request = ListRequest { selection, limit: args.limit as usize };
-    let listing = reach.list(&request).await?;
-    if args.json {
-        output::print_json(&listing)?;
-        return Ok(CommandVerdict::Done);
-    }
-    if listing.dead_letters.is_empty() {
-        output::print(if args.resolved { "no resolved dead letters\n" } else { "no dead letters\n" })?;
-        return Ok(CommandVerdict::Done);
-    }
-    let now = SystemTime::now();
-    // Only where some rule takes steps.
-    let has_effect = listing.dead_letters.iter().any(|letter| letter.effect.is_some());
-    let is_shown = |name: &str| has_effect || name != "effect";
-    let rows = listing.dead_letters.iter().map(|letter| {
-        let cells = LIST_HEAD.into_iter().zip(row(letter, now));
-        cells.filter(|(name, _)| is_shown(name)).map(|(_, cell)| cell).collect()
-    });
-    let head: Vec<&str> = LIST_HEAD.into_iter().filter(|name| is_shown(name)).collect();
-    output::print(&output::table(&head, rows))?;
-    if listing.more > 0 {
-        output::print(&format!("… and {} more; --limit shows more of them\n", listing.more))?;
-    }
-    Ok(CommandVerdict::Done)
-}
-
-const LIST_HEAD: [&str; 10] =
-    ["number", "age", "rule", "table", "key", "reason", "effect", "answer", "attempts", "message"];
-
-fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
-    let last = letter.attempts.last();
-    let answer =
-        answer_word(last.and_then(|attempt| attempt.status), last.and_then(|attempt| attempt.error.as_deref()));
-    let message = match &letter.resolved {
-        Some(resolved) => format!("resolved: {}", resolved.note),
-        None => letter.message.clone(),
-    };
-    [
-        letter.number.to_string(),
-        output::age(&letter.created_at, now),
-        letter.rule.clone(),
-        letter.table.clone(),
-        page::key(letter),
-        letter.reason.clone(),
-        letter.effect.clone().unwrap_or("-".to_string()),
-        answer.into_owned(),
-        letter.attempts_total.to_string(),
-        message,
-    ]
 }
 
 async fn show(args: ShowLetterArgs, file: &File) -> anyhow::Result<CommandVerdict> {

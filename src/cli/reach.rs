@@ -17,7 +17,8 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{
-    Discarded, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest, ResolvedLetters, Selection,
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest,
+    ResolvedLetters, Selection,
 };
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -116,6 +117,13 @@ impl Reach {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.list(request).await?,
             Reach::Store(store) => DeadLetters::new(store.clone()).list(request).await?,
+        })
+    }
+
+    pub(super) async fn group(&self, request: &GroupsRequest) -> anyhow::Result<GroupsView> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.group(request).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).group(request).await?,
         })
     }
 

@@ -49,7 +49,7 @@ fn a_list_is_a_table_for_people_that_says_how_many_more_there_are() {
         "number  age  rule        table        key  reason     answer  attempts  message\n\
          1       1m   order-paid  shop.orders  1    exhausted  503     1         answered 503\n\
          2       1m   order-paid  shop.orders  2    exhausted  503     1         answered 503\n\
-         … and 1 more; --limit shows more of them\n"
+         … and 1 more: rowhook dead-letters list --limit 2 --after 2\n"
     );
     assert_eq!(finished.stderr, "");
 }

@@ -20,6 +20,7 @@ mod fixtures;
 mod fuzzed;
 mod hostile;
 mod letter_filters;
+mod letter_pages;
 mod letters;
 mod mistakes;
 mod named_files;

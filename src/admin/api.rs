@@ -35,7 +35,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, ResolveRequest, ResolvedLetters, Selection,
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, ReplayRequest, ResolveRequest,
+    ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
@@ -229,16 +230,16 @@ async fn discard(
     shared.control.letters.discard(&selection).await.map(Json)
 }
 
-async fn replay(State(shared): State<AdminApi>, Json(selection): Json<Selection>) -> Response {
+async fn replay(State(shared): State<AdminApi>, Json(request): Json<ReplayRequest>) -> Response {
     let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
     // Ends by itself once the connection is gone and with it the receiver.
-    tokio::spawn(async move { shared.replays.replay(&selection, &sender).await });
+    tokio::spawn(async move { shared.replays.replay(&request, &sender).await });
     json_lines(reports)
 }
 
-async fn preview(State(shared): State<AdminApi>, Json(selection): Json<Selection>) -> Response {
+async fn preview(State(shared): State<AdminApi>, Json(request): Json<ReplayRequest>) -> Response {
     let (sender, previews) = mpsc::channel(REPORTS_AHEAD);
-    tokio::spawn(async move { shared.replays.preview(&selection, &sender).await });
+    tokio::spawn(async move { shared.replays.preview(&request, &sender).await });
     json_lines(previews)
 }
 

@@ -67,6 +67,6 @@ fn report(event: BinlogReplayEvent) -> BinlogReplayReport {
 }
 
 fn view(tally: ReplayTally) -> BinlogReplayTotals {
-    let ReplayTally { read, matched, delivered, dead, blocked, not_sent: _, read_up_to_us } = tally;
+    let ReplayTally { read, matched, delivered, dead, blocked, not_sent: _, read_up_to_us, is_given_up: _ } = tally;
     BinlogReplayTotals { read, matched, delivered, dead, blocked, read_up_to: read_up_to_us.map(rfc3339) }
 }

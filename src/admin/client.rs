@@ -26,8 +26,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest,
-    ResolvedLetters, Selection,
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ReplayRequest,
+    ResolveRequest, ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -159,13 +159,13 @@ impl Daemon {
         whole(self.send(Method::POST, "/dead-letters/discard", selection).await?).await
     }
 
-    pub async fn replay(&self, selection: &Selection) -> Result<mpsc::Receiver<ReplayReport>, Error> {
-        let answer = self.send(Method::POST, "/dead-letters/replay", selection).await?;
+    pub async fn replay(&self, request: &ReplayRequest) -> Result<mpsc::Receiver<ReplayReport>, Error> {
+        let answer = self.send(Method::POST, "/dead-letters/replay", request).await?;
         Ok(lines(answer, |error| ReplayReport::Failed { message: error.to_string() }))
     }
 
-    pub async fn preview(&self, selection: &Selection) -> Result<mpsc::Receiver<Preview>, Error> {
-        let answer = self.send(Method::POST, "/dead-letters/preview", selection).await?;
+    pub async fn preview(&self, request: &ReplayRequest) -> Result<mpsc::Receiver<Preview>, Error> {
+        let answer = self.send(Method::POST, "/dead-letters/preview", request).await?;
         Ok(lines(answer, |error| Preview::Failed { message: error.to_string() }))
     }
 

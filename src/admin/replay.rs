@@ -6,20 +6,23 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use futures_util::{Stream, TryStreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dead_letters::{DeadLetters, Error, Pages};
 use super::selecting::filter;
 use super::view::saga::SagaCommandView;
-use super::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
+use super::view::{
+    Preview, ReplayEndedBy, ReplayProgress, ReplayReport, ReplayRequest, Replayed, Selection, SendRate, Totals,
+};
 use crate::delivery::{Origin, Outcome, SagaAction};
 use crate::failure::Reason;
 use crate::ordering::BlockedKeys;
 use crate::pipeline::{
     self, Command, KnownSaga, NotReplayed, ReplayDelivery, ReplayEvent, ReplayItem, ReplayListener, ReplayMode,
-    ReplayTally, SentAs, Unheard, delivery_of, grant, replay,
+    ReplayTally, SendLimits, SentAs, Unheard, delivery_of, grant, replay, replay_within,
 };
 use crate::rules::RuleSet;
 use crate::saga::{NextAction, SagaCommand};
@@ -73,12 +76,12 @@ impl Replays {
 
     /// Sends the letters that fit and reports each, after any other replay has ended. When the listener has gone, no further
     /// letter is sent; the pipeline finishes those under way.
-    pub async fn replay(&self, selection: &Selection, reports: &mpsc::Sender<ReplayReport>) {
+    pub async fn replay(&self, request: &ReplayRequest, reports: &mpsc::Sender<ReplayReport>) {
         let _turn = self.turn.lock().await;
-        let last = match self.replay_each(selection, reports).await {
+        let last = match self.replay_each(request, reports).await {
             Ok(totals) => {
-                let Totals { delivered, still_dead, not_replayed, followed } = totals;
-                tracing::info!(delivered, still_dead, not_replayed, followed, "replay ended");
+                let Totals { delivered, still_dead, not_replayed, followed, left, .. } = totals;
+                tracing::info!(delivered, still_dead, not_replayed, followed, left, "replay ended");
                 ReplayReport::Ended(totals)
             }
             Err(ReplayEnd::Failed(error)) => ReplayReport::Failed { message: error.to_string() },
@@ -93,8 +96,8 @@ impl Replays {
     }
 
     /// Shows the requests that a replay would send, with secrets masked. Sends none.
-    pub async fn preview(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) {
-        if let Err(ReplayEnd::Failed(error)) = self.preview_each(selection, previews).await {
+    pub async fn preview(&self, request: &ReplayRequest, previews: &mpsc::Sender<Preview>) {
+        if let Err(ReplayEnd::Failed(error)) = self.preview_each(request, previews).await {
             // A listener that has gone does not need the last report.
             let _ = previews.send(Preview::Failed { message: error.to_string() }).await;
         }
@@ -102,16 +105,34 @@ impl Replays {
 
     async fn replay_each(
         &self,
-        selection: &Selection,
+        request: &ReplayRequest,
         reports: &mpsc::Sender<ReplayReport>,
     ) -> Result<Totals, ReplayEnd> {
+        let ReplayRequest { selection, rate, limit, failures_in_a_row_max } = request;
         let (letters, last) = self.letters.survey(selection).await?;
         reports.send(ReplayReport::Started { letters }).await.map_err(|_| Unheard)?;
         let saga_command = SagaCommandView::of(selection.saga_command);
-        let found =
-            self.found(selection, last, saga_command)?.map_ok(|(head, again)| ReplayItem::Delivery(head, again));
-        let tally = replay(found, ReplayMode::Send, &self.commands, ReplayListener { reports, form: report }).await?;
-        let ReplayTally { delivered, dead, blocked, not_sent, .. } = tally;
+        let (taken, last_taken) = (AtomicU64::new(0), AtomicU64::new(0));
+        let found = self.found(selection, last, saga_command)?.take(limit_of(*limit)).map_ok(|(head, again)| {
+            taken.fetch_add(1, Ordering::Relaxed);
+            last_taken.store(head.number, Ordering::Relaxed);
+            ReplayItem::Delivery(head, again)
+        });
+        let limits =
+            SendLimits { interval: rate.map(SendRate::interval), failures_in_a_row_max: *failures_in_a_row_max };
+        let listener = ReplayListener { reports, form: report };
+        let tally = replay_within(limits, found, ReplayMode::Send, &self.commands, listener).await?;
+        let ReplayTally { delivered, dead, blocked, not_sent, is_given_up, .. } = tally;
+        let taken = taken.into_inner();
+        let ended_by = match limit {
+            _ if taken >= letters => None,
+            _ if is_given_up => Some(ReplayEndedBy::Failures),
+            Some(limit) if taken == *limit => Some(ReplayEndedBy::Limit),
+            // The others were removed meanwhile.
+            _ => None,
+        };
+        let left = if ended_by.is_some() { letters - taken } else { 0 };
+        let left_from = ended_by.map(|_| last_taken.into_inner() + 1);
         let followed = match self.end {
             WithLast::Selected => None,
             WithLast::Followed => {
@@ -120,14 +141,23 @@ impl Replays {
                 answered.await.ok()
             }
         };
-        Ok(Totals { delivered, still_dead: dead, not_replayed: blocked + not_sent, followed })
+        Ok(Totals {
+            delivered,
+            still_dead: dead,
+            not_replayed: blocked + not_sent,
+            followed,
+            left,
+            left_from,
+            ended_by,
+        })
     }
 
-    async fn preview_each(&self, selection: &Selection, previews: &mpsc::Sender<Preview>) -> Result<(), ReplayEnd> {
+    async fn preview_each(&self, request: &ReplayRequest, previews: &mpsc::Sender<Preview>) -> Result<(), ReplayEnd> {
+        let ReplayRequest { selection, limit, .. } = request;
         let (_, last) = self.letters.survey(selection).await?;
         let saga_command = SagaCommandView::of(selection.saga_command);
         let mut foresight = self.foresee().await?;
-        let found = self.found(selection, last, saga_command)?.and_then(move |(head, again)| {
+        let found = self.found(selection, last, saga_command)?.take(limit_of(*limit)).and_then(move |(head, again)| {
             let again = again.and_then(|again| match foresight.refusal(&again, saga_command) {
                 Some(why) => Err(why),
                 None => Ok(again),
@@ -223,6 +253,11 @@ impl Replays {
         let was_blocked = is_blocked(head);
         Ok(delivery.map(|delivery| ReplayDelivery { delivery, sent_as, was_blocked }).map_err(NotReplayed::Unsendable))
     }
+}
+
+/// How many letters are taken.
+fn limit_of(limit: Option<u64>) -> usize {
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// What the loop would refuse of a replay, if each letter that it sends is delivered.

@@ -7,6 +7,7 @@
 pub mod binlog_replay;
 mod listing;
 pub mod position;
+mod replay;
 pub mod saga;
 mod selection;
 pub mod status;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 use saga::SagaView;
 
 pub use listing::{GroupsRequest, GroupsView, LetterField, LetterGroup, ListRequest, ListSort, Listing};
+pub use replay::{Preview, ReplayEndedBy, ReplayProgress, ReplayReport, ReplayRequest, Replayed, SendRate, Totals};
 pub use selection::Selection;
 
 /// One dead letter.
@@ -128,81 +130,6 @@ pub struct Discarded {
     pub being_sent: Vec<u64>,
 }
 
-/// What a replay reports while it goes on; `Ended` or `Failed` comes last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReplayReport {
-    /// So many letters fit the selection.
-    Started {
-        letters: u64,
-    },
-    Progress(ReplayProgress),
-    Ended(Totals),
-    /// The replay could not go on.
-    Failed {
-        message: String,
-    },
-}
-
-/// How the replay of one letter ended.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ReplayProgress {
-    pub number: u64,
-    pub id: String,
-    pub rule: String,
-    pub result: Replayed,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Replayed {
-    /// The letter is gone.
-    Delivered { status: u16 },
-    /// It was sent and failed again; the letter stays, with the new attempts.
-    StillDead { message: String },
-    /// It was not sent; the letter stays as it was.
-    NotReplayed { why: String },
-}
-
-/// Sums over a replay.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Totals {
-    pub delivered: u64,
-    pub still_dead: u64,
-    pub not_replayed: u64,
-    /// Blocked deliveries that were sent after them. Absent when a running rowhook sends those by itself.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub followed: Option<u64>,
-}
-
-impl Totals {
-    /// Whether every letter was delivered.
-    pub fn all_delivered(&self) -> bool {
-        self.still_dead == 0 && self.not_replayed == 0
-    }
-}
-
-/// What a dry run says; `Failed` or the end of the stream comes last.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Preview {
-    /// The request that a replay would send, as a curl command with secrets masked.
-    Request {
-        number: u64,
-        rule: String,
-        curl: String,
-    },
-    /// A replay would not send this letter.
-    NotReplayed {
-        number: u64,
-        rule: String,
-        why: String,
-    },
-    Failed {
-        message: String,
-    },
-}
-
 /// A moment as RFC 3339 in UTC, to the microsecond.
 pub fn rfc3339(at_us: u64) -> String {
     // humantime ends with the year 9999; no clock is set that far.
@@ -219,22 +146,5 @@ mod tests {
         assert_eq!(rfc3339(1_763_680_000_123_456), "2025-11-20T23:06:40.123456Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(rfc3339(u64::MAX), "9999-12-31T23:59:59.000000Z");
-    }
-
-    #[test]
-    fn reports_read_back_the_same() {
-        let progress =
-            |result| ReplayReport::Progress(ReplayProgress { number: 7, id: "i".into(), rule: "r".into(), result });
-        for report in [
-            ReplayReport::Started { letters: 3 },
-            progress(Replayed::Delivered { status: 204 }),
-            progress(Replayed::StillDead { message: "answered 500".into() }),
-            progress(Replayed::NotReplayed { why: "no such rule".into() }),
-            ReplayReport::Ended(Totals { delivered: u64::MAX, still_dead: 1, not_replayed: 2, followed: Some(3) }),
-            ReplayReport::Failed { message: "m".into() },
-        ] {
-            let text = serde_json::to_string(&report).expect("plain data");
-            assert_eq!(serde_json::from_str::<ReplayReport>(&text).expect(&text), report);
-        }
     }
 }

@@ -12,8 +12,9 @@ use super::letter_filter::{CONDITIONS, WhichLetters};
 use super::reach::Reach;
 use super::{CommandVerdict, call_settings, letter_list, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
-use crate::admin::view::{ResolveRequest, Selection};
+use crate::admin::view::{ReplayRequest, ResolveRequest, Selection, SendRate};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
+use crate::rules::Rate;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
@@ -37,7 +38,8 @@ const REPLAY_EXAMPLES: &str = "\
 Examples:
   rowhook dead-letters replay 12 13
   rowhook dead-letters replay --rule order-paid --dry-run
-  rowhook dead-letters replay --answer 5xx --since 2h
+  rowhook dead-letters replay --answer 5xx --since 2h --limit 100
+  rowhook dead-letters replay --rule order-paid --rate 20/s --stop-after-failures 10
   rowhook dead-letters replay --all
   rowhook dead-letters replay 17 --happened no
 
@@ -45,8 +47,9 @@ A dead letter that is delivered is removed; one that fails again stays, with its
 follow by themselves; a blocked delivery is replayed only together with the dead letter in front of it.
 The replay of a saga continues with the step that was given up. If it is not known whether a step took effect that must not
 be repeated, and the rule has no `verify`, the dead letter is not replayed without --happened.
-Ctrl-C stops it: what was not attempted yet stays as it is.
-Exit code 1: a dead letter stays; or a number or a rule does not exist, then nothing is sent. A running rowhook uses the rules
+Ctrl-C stops it: what was not attempted yet stays as it is. Where --limit or --stop-after-failures ends it, the last line is the command
+that goes on.
+Exit code 1: a dead letter stays that was sent, or could not be (--limit alone leaves exit code 0); or a number or a rule does not exist, then nothing is sent. A running rowhook uses the rules
 that it has loaded; --rules is used only when none runs.";
 
 const RESOLVE_EXAMPLES: &str = "\
@@ -88,6 +91,15 @@ pub(super) struct ReplayArgs {
     /// Show the requests as curl commands, with secrets masked; send none
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Send no more dead letters in that time than this, evenly: 20/s, 100/m or 500/h
+    #[arg(long, value_name = "RATE", value_parser = rate, conflicts_with = "dry_run")]
+    rate: Option<SendRate>,
+    /// Send at most this many, the oldest
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    /// Send no more after so many failed in a row
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "dry_run")]
+    stop_after_failures: Option<u64>,
     /// Print one JSON document per dead letter
     #[arg(long)]
     pub(super) json: bool,
@@ -166,6 +178,11 @@ pub(super) struct DiscardArgs {
     data: DataArgs,
 }
 
+fn rate(text: &str) -> Result<SendRate, String> {
+    let rate = Rate::parse(text).map(|rate| SendRate { count: rate.count, per_seconds: rate.per.as_secs() });
+    rate.ok_or_else(|| format!("expected a rate such as 20/s, 100/m or 500/h, from 1 to {}", Rate::COUNT_MAX))
+}
+
 pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
         DeadLettersCommand::List(args) => letter_list::list(args, file).await,
@@ -175,10 +192,12 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
             let reach = Reach::open(&data).await?;
             let selection = Selection { saga_command: args.saga_command.view(), ..args.which.selection() };
             let how = replay::How { dry_run: args.dry_run, json: args.json };
+            let (rate, limit, failures_in_a_row_max) = (args.rate, args.limit, args.stop_after_failures);
+            let request = ReplayRequest { selection, rate, limit, failures_in_a_row_max };
             let write = args.write.resolve(args.tls.resolve(file)?, file);
             let proxy = call_settings::proxy(args.calls, file)?;
             let from = replay::Sources { rules: args.rules.resolve(file), write, proxy, data };
-            replay::run(&reach, selection, how, from).await
+            replay::run(&reach, request, how, from).await
         }
         DeadLettersCommand::Resolve(args) => resolve(args, file).await,
         DeadLettersCommand::Discard(args) => discard(args, file).await,

@@ -103,7 +103,7 @@ fn table(listing: &Listing, now: SystemTime) -> String {
     let mut text = output::table(&head, rows);
     if let Some(next) = listing.next {
         let more = listing.more.map_or("more".to_string(), |more| format!("{more} more"));
-        text += &format!("… and {more}: {}\n", next_command(&["--after"], "--after", &next.to_string()));
+        text += &format!("… and {more}: {}\n", next_command(&["--after"], &[], "--after", &next.to_string()));
     }
     text
 }

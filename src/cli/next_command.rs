@@ -3,18 +3,30 @@
 //! In: the arguments as they were typed. Out: the same command with one option put in or replaced, quoted for a shell, and with passwords
 //! in URLs masked.
 
-/// The arguments of this process, with this option in place of the options that are named.
-pub(super) fn next_command(replaced: &[&str], option: &str, value: &str) -> String {
-    let typed = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
-    with_option(typed, replaced, option, value)
+/// The command of this process, with this option in place of the options and the flags that are named.
+pub(super) fn next_command(replaced: &[&str], flags: &[&str], option: &str, value: &str) -> String {
+    let rest = without(typed(), replaced, flags);
+    format!("{rest} {option} {}", quoted(value))
 }
 
-fn with_option(typed: impl Iterator<Item = String>, replaced: &[&str], option: &str, value: &str) -> String {
+/// The command of this process.
+pub(super) fn same_command() -> String {
+    without(typed(), &[], &[])
+}
+
+fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned())
+}
+
+fn without(typed: impl Iterator<Item = String>, replaced: &[&str], flags: &[&str]) -> String {
     let mut command = "rowhook".to_string();
     let mut typed = typed.peekable();
     while let Some(argument) = typed.next() {
         if replaced.contains(&argument.as_str()) {
             typed.next();
+            continue;
+        }
+        if flags.contains(&argument.as_str()) {
             continue;
         }
         if replaced.iter().any(|name| argument.strip_prefix(name).is_some_and(|rest| rest.starts_with('='))) {
@@ -23,7 +35,7 @@ fn with_option(typed: impl Iterator<Item = String>, replaced: &[&str], option: &
         command += " ";
         command += &quoted(&without_password(&argument));
     }
-    format!("{command} {option} {}", quoted(value))
+    command
 }
 
 /// For a POSIX shell.
@@ -50,21 +62,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_command_is_the_one_that_was_typed_with_another_place() {
-        let next = |typed: &[&str]| {
-            with_option(typed.iter().map(|argument| argument.to_string()), &["--after", "--number"], "--after", "50")
+    fn the_next_command_is_the_one_that_was_typed_without_the_former_place() {
+        let rest = |typed: &[&str]| {
+            without(typed.iter().map(|argument| argument.to_string()), &["--after", "--number"], &["--all"])
         };
         for (typed, expected) in [
-            (&["dlq", "list"][..], "rowhook dlq list --after 50"),
-            (&["dlq", "list", "--after", "7", "--json"], "rowhook dlq list --json --after 50"),
-            (&["dlq", "list", "--after=7", "--limit=3"], "rowhook dlq list --limit=3 --after 50"),
-            (&["dlq", "list", "--message", "it can't"], r"rowhook dlq list --message 'it can'\''t' --after 50"),
+            (&["dlq", "list"][..], "rowhook dlq list"),
+            (&["dlq", "list", "--after", "7", "--json"], "rowhook dlq list --json"),
+            (&["dlq", "list", "--after=7", "--all", "--limit=3"], "rowhook dlq list --limit=3"),
+            (&["dlq", "list", "--message", "it can't"], r"rowhook dlq list --message 'it can'\''t'"),
             (
                 &["--write-url", "mysql://me:p@ss@db:3306/x", "dlq", "--message", ""],
-                "rowhook --write-url 'mysql://me:***@db:3306/x' dlq --message '' --after 50",
+                "rowhook --write-url 'mysql://me:***@db:3306/x' dlq --message ''",
             ),
         ] {
-            assert_eq!(next(typed), expected);
+            assert_eq!(rest(typed), expected);
         }
     }
 }

@@ -17,8 +17,8 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ResolveRequest,
-    ResolvedLetters, Selection,
+    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ReplayRequest,
+    ResolveRequest, ResolvedLetters, Selection,
 };
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -183,11 +183,11 @@ impl Reach {
     /// Sends letters again: with the daemon's rules, or with those that `offline` loads.
     pub(super) async fn replay(
         &self,
-        selection: Selection,
+        request: ReplayRequest,
         offline: impl FnOnce() -> anyhow::Result<Offline>,
     ) -> anyhow::Result<RunningReplay<ReplayReport>> {
         match self {
-            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay(&selection).await?)),
+            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.replay(&request).await?)),
             Reach::Store(store) => {
                 let Offline { rules, database, proxy } = offline()?;
                 let (rules, sinks) = (Arc::new(rules), Sinks::new(Client::through(proxy)?, database));
@@ -195,7 +195,7 @@ impl Reach {
                 let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved);
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
-                tokio::spawn(async move { replays.replay(&selection, &reports).await });
+                tokio::spawn(async move { replays.replay(&request, &reports).await });
                 Ok(RunningReplay::here(items, pipeline, stop))
             }
         }
@@ -204,17 +204,17 @@ impl Reach {
     /// Shows the requests that a replay would send.
     pub(super) async fn preview(
         &self,
-        selection: Selection,
+        request: ReplayRequest,
         rules: impl FnOnce() -> anyhow::Result<RuleSet>,
     ) -> anyhow::Result<RunningReplay<Preview>> {
         match self {
-            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.preview(&selection).await?)),
+            Reach::Daemon(daemon) => Ok(RunningReplay::of_daemon(daemon.preview(&request).await?)),
             Reach::Store(store) => {
                 let (commands, _) = mpsc::channel(1);
                 let rules = Arc::new(rules()?);
                 let replays = Replays::new(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (previews, items) = mpsc::channel(WAITING_MAX);
-                tokio::spawn(async move { replays.preview(&selection, &previews).await });
+                tokio::spawn(async move { replays.preview(&request, &previews).await });
                 Ok(RunningReplay::of_daemon(items))
             }
         }

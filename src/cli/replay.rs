@@ -1,25 +1,24 @@
 //! `rowhook dead-letters replay`: what an operator sees while dead letters are sent again.
 //!
-//! In: reports, from the daemon or from a pipeline in this process. Out: a progress bar when stderr is a terminal, else a
-//! line per letter; with `--json` a document per report; the sums at the end. The verdict is "problems" if a letter stays.
+//! In: reports, from the daemon or from a pipeline in this process. Out: what `display` makes of each; the sums at the end, and the
+//! command that goes on where letters are left. The verdict is "problems" if a letter stays that was to be sent.
 
-use std::io::{self, IsTerminal as _};
+mod display;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use indicatif::{ProgressBar, ProgressStyle};
-
+use super::next_command::{next_command, same_command};
 use super::output::{self, clean, count};
 use super::reach::{Offline, Reach, SHUTDOWN_TIMEOUT};
 use super::running_replay::{ReplayEnding, ReportKind, RunningReplay};
 use super::{CommandVerdict, rule_files, signals, source_settings};
-use crate::admin::view::{Preview, ReplayProgress, ReplayReport, Replayed, Selection, Totals};
+use crate::admin::view::{Preview, ReplayEndedBy, ReplayReport, ReplayRequest, Replayed, Selection, Totals};
 use crate::config::WriteSettings;
 use crate::rules::ProxyServer;
 use crate::source::EncryptedServers;
 
-/// Letters that stay are named on a terminal up to this number; `list` has them all.
-const NAMED_MAX: u64 = 20;
+use display::Display;
 
 /// The options of the replay.
 #[derive(Debug, Clone, Copy)]
@@ -39,13 +38,13 @@ pub(super) struct Sources {
 
 pub(super) async fn run(
     reach: &Reach,
-    selection: Selection,
+    request: ReplayRequest,
     how: How,
     from: Sources,
 ) -> anyhow::Result<CommandVerdict> {
     if how.dry_run {
         let load = || rule_files::load(&from.rules);
-        return preview(reach.preview(selection, load).await?, how.json).await;
+        return preview(reach.preview(request, load).await?, how.json).await;
     }
     let offline = || {
         let encrypted = Arc::new(EncryptedServers::kept_in(&from.data));
@@ -55,8 +54,9 @@ pub(super) async fn run(
     };
     // Before anything is sent: from then on an interruption must end the work in order.
     let mut interrupted = signals::stop_on_signal(SHUTDOWN_TIMEOUT)?;
-    let mut running = reach.replay(selection, offline).await?;
-    let mut display = Display::new(how.json);
+    let selection = request.selection.clone();
+    let mut display = Display::new(how.json, request.limit);
+    let mut running = reach.replay(request, offline).await?;
     let mut until_now = Totals::default();
     let show = |report: ReplayReport| {
         if let ReplayReport::Progress(progress) = &report {
@@ -68,10 +68,10 @@ pub(super) async fn run(
     let ReplayEnding { totals, is_interrupted } = running.follow(&mut interrupted, rest, kind, show).await?;
     display.end();
     if is_interrupted && !how.json {
-        output::print(&format!("{} when interrupted\n", sums(until_now)))?;
+        output::print(&format!("{} when interrupted; to go on:\n  {}\n", sums(until_now), same_command()))?;
     }
     running.finish().await?;
-    sum_up(totals?, how.json)
+    sum_up(totals?, &selection, how.json)
 }
 
 fn kind(report: ReplayReport) -> ReportKind<ReplayReport, Totals> {
@@ -82,17 +82,35 @@ fn kind(report: ReplayReport) -> ReportKind<ReplayReport, Totals> {
     }
 }
 
-fn sum_up(totals: Totals, json: bool) -> anyhow::Result<CommandVerdict> {
+fn sum_up(totals: Totals, selection: &Selection, json: bool) -> anyhow::Result<CommandVerdict> {
     if json {
         output::print_json_line(&ReplayReport::Ended(totals))?;
     } else {
         output::print(&format!("{}\n", sums(totals)))?;
+        if let (Some(ended_by), Some(from)) = (totals.ended_by, totals.left_from) {
+            output::print(&what_is_left(ended_by, totals.left, from, selection))?;
+        }
     }
     Ok(if totals.all_delivered() { CommandVerdict::Done } else { CommandVerdict::Problems })
 }
 
+/// How many were not sent, and the command that sends them.
+fn what_is_left(ended_by: ReplayEndedBy, left: u64, from: u64, selection: &Selection) -> String {
+    let why = match ended_by {
+        ReplayEndedBy::Limit => "the limit is reached",
+        ReplayEndedBy::Failures => "too many failed in a row",
+    };
+    let left = count(left, "dead letter");
+    if !selection.numbers.is_empty() {
+        return format!("{why}: {left} not sent, of the numbers from {from} on\n");
+    }
+    let to = selection.number_to.filter(|to| *to < u64::MAX).map(|to| to.to_string()).unwrap_or_default();
+    let next = next_command(&["--number"], &["--all"], "--number", &format!("{from}-{to}"));
+    format!("{why}: {left} not sent; to go on:\n  {next}\n")
+}
+
 fn sums(totals: Totals) -> String {
-    let Totals { delivered, still_dead, not_replayed, followed } = totals;
+    let Totals { delivered, still_dead, not_replayed, followed, .. } = totals;
     let mut line = format!("{delivered} delivered, {still_dead} still dead");
     if not_replayed > 0 {
         line += &format!(", {not_replayed} not replayed");
@@ -134,62 +152,4 @@ async fn preview(mut running: RunningReplay<Preview>, json: bool) -> anyhow::Res
     }
     running.finish().await?;
     Ok(verdict)
-}
-
-/// What is shown while it goes on.
-enum Display {
-    Bar { bar: ProgressBar, named: u64 },
-    Lines,
-    Json,
-}
-
-impl Display {
-    fn new(json: bool) -> Display {
-        if json {
-            return Display::Json;
-        }
-        if !io::stderr().is_terminal() {
-            return Display::Lines;
-        }
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {elapsed} gone, about {eta} left");
-        let bar = ProgressBar::new(0).with_style(style.expect("the template is literal").progress_chars("━━─"));
-        Display::Bar { bar, named: 0 }
-    }
-
-    fn show(&mut self, report: &ReplayReport) -> anyhow::Result<()> {
-        match (self, report) {
-            (Display::Json, report) => output::print_json_line(report)?,
-            (Display::Bar { bar, .. }, ReplayReport::Started { letters }) => bar.set_length(*letters),
-            (Display::Bar { bar, named }, ReplayReport::Progress(progress)) => {
-                if !matches!(progress.result, Replayed::Delivered { .. }) {
-                    *named += 1;
-                    if *named <= NAMED_MAX {
-                        bar.println(line(progress));
-                    }
-                }
-                bar.inc(1);
-            }
-            (Display::Lines, ReplayReport::Progress(progress)) => output::print(&format!("{}\n", line(progress)))?,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn end(self) {
-        if let Display::Bar { bar, named } = self {
-            bar.finish_and_clear();
-            if named > NAMED_MAX {
-                output::complain(&format!("… and {} stay as well", count(named - NAMED_MAX, "more letter")));
-            }
-        }
-    }
-}
-
-fn line(progress: &ReplayProgress) -> String {
-    let ReplayProgress { number, rule, result, .. } = progress;
-    match result {
-        Replayed::Delivered { status } => format!("{number}  {rule}  delivered  {status}"),
-        Replayed::StillDead { message } => format!("{number}  {rule}  still dead  {}", clean(message)),
-        Replayed::NotReplayed { why } => format!("{number}  {rule}  not replayed  {}", clean(why)),
-    }
 }

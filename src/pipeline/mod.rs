@@ -38,7 +38,8 @@ pub use granting::{KnownSaga, grant};
 pub use letters::delivery_of;
 pub use reading::ChangeSource;
 pub use replay::{
-    ReplayDelivery, ReplayEnd, ReplayEvent, ReplayItem, ReplayListener, ReplayMode, ReplayTally, Unheard, replay,
+    ReplayDelivery, ReplayEnd, ReplayEvent, ReplayItem, ReplayListener, ReplayMode, ReplayTally, SendLimits, Unheard,
+    replay, replay_within,
 };
 
 use std::sync::Arc;

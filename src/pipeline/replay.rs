@@ -6,6 +6,8 @@
 //! begins nothing more of it, and attempts under way come to their end. What is found, and how events are reported, is its callers' business:
 //! dead letters (`admin::replay`) and binlog ranges (`binlog_replay`).
 
+mod send_limits;
+
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
@@ -14,10 +16,14 @@ use futures_util::StreamExt as _;
 use futures_util::future::FutureExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use super::command::{Command, NotReplayed, SentAs};
 use crate::delivery::{Delivery, Outcome};
+
+pub use send_limits::SendLimits;
+
+use send_limits::SendState;
 
 /// Deliveries under way at a time, far above what rules allow in flight.
 const UNDER_WAY_MAX: usize = 256;
@@ -85,6 +91,8 @@ pub struct ReplayTally {
     pub not_sent: u64,
     /// When the newest transaction read was committed, in microseconds since the Unix epoch.
     pub read_up_to_us: Option<u64>,
+    /// So many failed in a row as its limit is: no others were sent.
+    pub is_given_up: bool,
 }
 
 /// Why a replay ends early.
@@ -129,9 +137,27 @@ pub async fn replay<L, R, E>(
 where
     L: Send + 'static,
 {
+    replay_within(SendLimits::default(), found, mode, commands, listener).await
+}
+
+/// As [`replay`], within limits.
+///
+/// # Errors
+/// When it ends early. What was reported until then is so.
+pub async fn replay_within<L, R, E>(
+    limits: SendLimits,
+    found: impl Stream<Item = Result<ReplayItem<L>, E>>,
+    mode: ReplayMode,
+    commands: &mpsc::Sender<Command>,
+    listener: ReplayListener<'_, R, impl Fn(ReplayEvent<L>) -> Option<R>>,
+) -> Result<ReplayTally, ReplayEnd<E>>
+where
+    L: Send + 'static,
+{
     let (outcomes, tally) = (FuturesUnordered::new(), ReplayTally::default());
-    let (is_stopped, paused, reported) = (false, None, tally);
-    let mut replay = Replay { mode, commands, listener, outcomes, bytes: 0, tally, reported, is_stopped, paused };
+    let (is_stopped, paused, reported, sending) = (false, None, tally, SendState::new(limits));
+    let mut replay =
+        Replay { mode, commands, listener, sending, outcomes, bytes: 0, tally, reported, is_stopped, paused };
     let ended = replay.run(found).await;
     if let Err(ReplayEnd::Unheard) = ended {
         // A loop that has ended begins nothing either.
@@ -155,6 +181,7 @@ struct Replay<'a, L, R, F> {
     mode: ReplayMode,
     commands: &'a mpsc::Sender<Command>,
     listener: ReplayListener<'a, R, F>,
+    sending: SendState,
     outcomes: FuturesUnordered<Pin<Box<dyn Future<Output = Ended<L>> + Send>>>,
     /// Of the changes under way.
     bytes: usize,
@@ -176,19 +203,22 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
         let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !is_read || !self.outcomes.is_empty() {
-            let goes_on = !is_read && self.has_room();
+            let has_room = !is_read && self.has_room();
+            let wait_until = self.sending.wait_until(Instant::now()).filter(|_| has_room);
+            let goes_on = has_room && wait_until.is_none();
             tokio::select! {
                 next = found.next(), if goes_on => match next {
                     Some(next) => self.take(next.map_err(ReplayEnd::Failed)?).await?,
                     None => is_read = true,
                 },
                 Some(ended) = self.outcomes.next() => self.take_outcome(ended).await?,
+                () = sleep_until(wait_until.unwrap_or_else(Instant::now)), if wait_until.is_some() => {}
                 _ = ticks.tick() => self.report_progress().await?,
                 () = self.commands.closed(), if !is_read && self.mode == ReplayMode::Send => self.is_stopped = true,
                 // The wait may be as long as a target is unavailable, and others wait for their replays meanwhile.
                 () = self.listener.reports.closed() => return Err(ReplayEnd::Unheard),
             }
-            is_read |= self.is_stopped || self.paused.is_some();
+            is_read |= self.is_stopped || self.paused.is_some() || self.tally.is_given_up;
         }
         if !self.is_stopped && self.paused.is_none() {
             return Ok(self.tally);
@@ -201,7 +231,8 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
     }
 
     fn has_room(&self) -> bool {
-        self.outcomes.len() < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX
+        let under_way = self.outcomes.len();
+        under_way < UNDER_WAY_MAX && self.bytes < UNDER_WAY_BYTES_MAX && self.sending.has_room(under_way)
     }
 
     async fn take(&mut self, found: ReplayItem<L>) -> Result<(), Unheard> {
@@ -236,6 +267,7 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
             self.is_stopped = true;
             return;
         }
+        self.sending.sent(Instant::now());
         self.bytes += bytes;
         self.outcomes.push(Box::pin(answered.map(move |answer| {
             let result = match answer {
@@ -285,6 +317,10 @@ impl<L: Send + 'static, R, F: Fn(ReplayEvent<L>) -> Option<R>> Replay<'_, L, R, 
     }
 
     async fn ended(&mut self, label: L, result: Result<Outcome, NotReplayed>) -> Result<(), Unheard> {
+        if let Ok(outcome) = &result {
+            self.sending.ended(outcome);
+            self.tally.is_given_up = self.sending.is_given_up();
+        }
         match &result {
             Ok(Outcome::Delivered { .. }) => self.tally.delivered += 1,
             Ok(Outcome::Dead(_)) => self.tally.dead += 1,

@@ -13,8 +13,6 @@ use super::yaml::{Key, Node, NodeKind};
 use crate::suggest::did_you_mean;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
-/// More than one process can send: such a number is meant as no limit.
-const RATE_MAX: u32 = 1_000_000;
 
 /// Keys of earlier versions, each with the name that it has now.
 const FORMER_KEYS: &[(&str, &str)] = &[("hold_binlog", "pin_binlog")];
@@ -181,18 +179,10 @@ impl<'n> NodeReader<'_> {
 
     fn rate_or(&mut self, node: &Node, what: &str, other: &str) -> Option<Rate> {
         let text = self.string(node, what)?;
-        let rate = text.split_once('/').and_then(|(count, unit)| {
-            let per_s = match unit.trim() {
-                "s" => 1,
-                "m" | "min" => 60,
-                "h" => 3600,
-                _ => return None,
-            };
-            let count = count.trim().parse().ok().filter(|count| (1..=RATE_MAX).contains(count))?;
-            Some(Rate { count, per: Duration::from_secs(per_s) })
-        });
+        let rate = Rate::parse(text);
         if rate.is_none() {
-            let rates = format!("{other}a rate such as `50/s`, `50/m` or `50/h`, from 1 to {RATE_MAX}");
+            let max = Rate::COUNT_MAX;
+            let rates = format!("{other}a rate such as `50/s`, `50/m` or `50/h`, from 1 to {max}");
             self.problem(node.at, format!("`{what}` is {rates}, not `{text}`"));
         }
         rate

@@ -61,6 +61,24 @@ pub struct Rate {
     pub per: Duration,
 }
 
+impl Rate {
+    /// More than one process can send: such a number is meant as no limit.
+    pub const COUNT_MAX: u32 = 1_000_000;
+
+    /// `50/s`, `50/m` or `50/h`.
+    pub fn parse(text: &str) -> Option<Rate> {
+        let (count, unit) = text.split_once('/')?;
+        let per_s = match unit.trim() {
+            "s" => 1,
+            "m" | "min" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let count = count.trim().parse().ok().filter(|count| (1..=Rate::COUNT_MAX).contains(count))?;
+        Some(Rate { count, per: Duration::from_secs(per_s) })
+    }
+}
+
 /// When a target counts as unavailable, and how it is probed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BreakerPolicy {

@@ -24,6 +24,7 @@ mod letter_pages;
 mod letters;
 mod mistakes;
 mod named_files;
+mod paced_replays;
 mod real_proxy;
 mod replays_under_way;
 mod sagas;

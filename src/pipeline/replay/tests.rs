@@ -93,7 +93,9 @@ async fn each_outcome_is_reported_and_counted_once() {
     };
     let (ended, ()) = tokio::join!(run, answers);
     let read_up_to_us = Some(7);
-    let tally = ReplayTally { read: 7, matched: 6, delivered: 1, dead: 1, blocked: 1, not_sent: 3, read_up_to_us };
+    let (matched, is_given_up) = (6, false);
+    let tally =
+        ReplayTally { read: 7, matched, delivered: 1, dead: 1, blocked: 1, not_sent: 3, read_up_to_us, is_given_up };
     assert_eq!(ended, Ok(tally));
     let mut reports = reported(reports);
     reports.sort();
@@ -218,4 +220,35 @@ async fn a_dry_run_sends_nothing_shows_so_many_requests_and_counts_the_rest() {
     assert!(commands.try_recv().is_err(), "nothing is sent");
     let undecided = "2: it becomes a dead letter, because it can't be decided whether the rule matches";
     assert_eq!(reported(reports), ["1: shown", undecided, "3: resolved", "4: shown"]);
+}
+
+#[tokio::test]
+async fn after_so_many_failures_in_a_row_no_other_delivery_is_sent() {
+    let (commands, mut sent) = mpsc::channel(1_000);
+    let (reports, _reported) = mpsc::channel(1_000);
+    let items = stream::iter((1..100).map(|number| Ok::<_, &str>(found(number, 1, false))));
+    let limits = SendLimits { failures_in_a_row_max: Some(3), ..SendLimits::default() };
+    let form = |_| None::<()>;
+    let run = async {
+        let listener = ReplayListener { reports: &reports, form };
+        let ended = replay_within(limits, items, ReplayMode::Send, &commands, listener).await;
+        drop(commands);
+        ended
+    };
+    let dead =
+        || Outcome::Dead(Failure { reason: crate::failure::Reason::Refused, message: "answered 400".to_owned() });
+    let answers = async {
+        let mut answered = 0;
+        while let Some(command) = sent.recv().await {
+            answered += 1;
+            // The third is delivered, so that the count begins again.
+            let outcome = if answered == 3 { Outcome::Delivered { status: 200 } } else { dead() };
+            answer(command, Ok(outcome));
+        }
+        answered
+    };
+    let (ended, answered) = tokio::join!(run, answers);
+    assert_eq!(answered, 6);
+    let tally = ended.expect("it ends in order");
+    assert_eq!((tally.delivered, tally.dead, tally.is_given_up), (1, 5, true));
 }

@@ -2,9 +2,11 @@
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
 //! and its lane moves on. Keeps promise 1 (first the dead letter, then the low-water mark) and promise 8 (one line per delivery,
-//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker beside it does.
+//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker and the log of dead
+//! letters beside it do.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{debug, error, info};
 
@@ -16,14 +18,16 @@ use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::OnDeadLetter;
 use crate::store;
 
+use letter_log::{LetterLog, MoreLetters};
+
+pub mod letter_log;
 pub mod reached;
 pub mod saga_action;
 pub mod tracker;
 
-/// Logs a completed delivery and returns what must be durable before it is resolved and its lane moves on; None: nothing,
-/// the next checkpoint is enough.
+/// What must be durable before a completed delivery is resolved and its lane moves on; None: nothing, the next checkpoint is
+/// enough.
 pub fn settle(completed: &Completed) -> Option<store::Write> {
-    log(completed);
     let delivery = &completed.delivery;
     // Dead letters that a delivery carried are removed with it, whatever its outcome: it may leave a dead letter of its own.
     let mut letters_remove: Vec<u64> = completed.merged.iter().filter_map(|part| dead_letter(part.origin)).collect();
@@ -179,7 +183,8 @@ fn new_letter(completed: &Completed, failure: store::LetterFailure, lanes: LaneK
     }
 }
 
-fn log(completed: &Completed) {
+/// Logs a completed delivery.
+pub fn log(completed: &Completed, letters: &mut LetterLog, now: Instant) {
     let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
     let attempts = completed.attempts.total();
     for merged in &completed.merged {
@@ -190,10 +195,20 @@ fn log(completed: &Completed) {
         Outcome::Delivered { status } => {
             info!(rule, %id, status = (*status > 0).then_some(*status), attempts, "delivered");
         }
-        Outcome::Dead(failure) => {
+        Outcome::Dead(failure) if letters.is_first(rule, &failure.message, now) => {
             error!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "dead letter");
         }
+        Outcome::Dead(failure) => {
+            debug!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "one more dead letter");
+        }
         Outcome::Blocked { by } => info!(rule, %id, behind = by, "blocked"),
+    }
+}
+
+/// Logs dead letters that got no line of their own.
+pub fn log_more(letters: &[MoreLetters]) {
+    for letters in letters {
+        error!(rule = &*letters.rule, more = letters.more, "{letters}");
     }
 }
 

@@ -50,6 +50,8 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::Change;
 use crate::delivery::{DeliveryEvent, Dispatcher};
+use crate::outcome;
+use crate::outcome::letter_log::LetterLog;
 use crate::position::Position;
 use crate::rules::{Diagnostics, RuleSet};
 use crate::saga::SagaCommand;
@@ -102,6 +104,7 @@ pub struct Pipeline {
     writes: Writes,
     needs: Needs,
     binlog_pin: BinlogPin,
+    letter_log: LetterLog,
     metrics: Arc<Metrics>,
     limits: Limits,
 }
@@ -123,6 +126,7 @@ impl Pipeline {
             writes: Writes::new(store),
             needs: Needs::default(),
             binlog_pin: BinlogPin::default(),
+            letter_log: LetterLog::default(),
             metrics,
             limits,
         }
@@ -169,10 +173,12 @@ impl Pipeline {
         self.deliveries.dispatcher.adopt(self.streams.rule_set().rules());
         let ended = self.run_loop(&mut commands, &mut stop).await;
         self.streams.close();
-        match ended {
+        let ended = match ended {
             Err(Error::Store(error)) => Err(error.into()),
             ended => self.wind_down().await.and(ended),
-        }
+        };
+        outcome::log_more(&self.letter_log.take_all(Instant::now().into_std()));
+        ended
     }
 
     async fn run_loop(
@@ -267,6 +273,7 @@ impl Pipeline {
         self.metrics.dead_letters_awaiting.set(store.awaiting_count() as i64);
         self.replays.releases.review();
         self.withdraw_paused();
+        outcome::log_more(&self.letter_log.take_over(Instant::now().into_std()));
         self.streams.report_metrics();
         self.streams.forget_what_never_came();
         self.streams.manage_readers();

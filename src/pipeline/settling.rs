@@ -3,6 +3,8 @@
 //! In: deliveries that are over, and writes that became durable. Out: dead letters, pauses that they demand, resolved entries
 //! in the trackers, answers, and lanes that move on. Keeps promise 1: first the dead letter, then the low-water mark.
 
+use std::time::Instant;
+
 use super::Pipeline;
 use super::writes::DurableWrite;
 use crate::change::DeliveryId;
@@ -13,6 +15,7 @@ use crate::outcome::tracker::Tracker;
 impl Pipeline {
     /// A delivery is over: writes what must be durable before it counts as resolved.
     pub(super) fn settle(&mut self, completed: Completed) {
+        outcome::log(&completed, &mut self.letter_log, Instant::now());
         let stream = self.streams.count(&completed);
         if outcome::blocks_a_free_key(&completed) {
             self.checkpoint_now();

@@ -15,6 +15,7 @@ mod check_targets;
 mod command_line;
 mod cookbook;
 mod daemon;
+mod dead_letter_log;
 mod dead_letters;
 mod fixtures;
 mod fuzzed;

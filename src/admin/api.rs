@@ -130,6 +130,7 @@ fn router(api: AdminApi) -> Router {
         .route("/target/reset", post(reset_target))
         .route("/dead-letters/list", post(list))
         .route("/dead-letters/group", post(group))
+        .route("/dead-letters/export", post(export))
         .route("/dead-letters/{number}", get(show))
         .route("/dead-letters/resolve", post(resolve))
         .route("/dead-letters/discard", post(discard))
@@ -206,6 +207,13 @@ async fn group(
     Json(request): Json<GroupsRequest>,
 ) -> Result<Json<GroupsView>, dead_letters::Error> {
     shared.control.letters.group(&request).await.map(Json)
+}
+
+async fn export(State(shared): State<AdminApi>, Json(selection): Json<Selection>) -> Response {
+    let (sender, reports) = mpsc::channel(REPORTS_AHEAD);
+    // Ends by itself once the connection is gone and with it the receiver.
+    tokio::spawn(async move { shared.control.letters.export(&selection, &sender).await });
+    json_lines(reports)
 }
 
 async fn show(

@@ -26,8 +26,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ReplayRequest,
-    ResolveRequest, ResolvedLetters, Selection,
+    Discarded, ExportReport, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport,
+    ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -139,6 +139,11 @@ impl Daemon {
 
     pub async fn group(&self, request: &GroupsRequest) -> Result<GroupsView, Error> {
         whole(self.send(Method::POST, "/dead-letters/group", request).await?).await
+    }
+
+    pub async fn export(&self, selection: &Selection) -> Result<mpsc::Receiver<ExportReport>, Error> {
+        let answer = self.send(Method::POST, "/dead-letters/export", selection).await?;
+        Ok(lines(answer, |error| ExportReport::Failed { message: error.to_string() }))
     }
 
     /// None: there is no such dead letter.

@@ -26,7 +26,7 @@ use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
 use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
 use crate::rules::RuleSet;
-use crate::store::{self, DeadLetterHead, Filter, LetterOrder, Store};
+use crate::store::{self, DeadLetter, DeadLetterHead, Filter, LetterOrder, Store};
 
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
@@ -162,12 +162,9 @@ impl DeadLetters {
         });
         let Some((letter, known, paused)) = letter.await? else { return Ok(None) };
         let view = LetterView {
-            key: Some(key(&letter.change)),
             effect: known.log.as_ref().map(|log| log.effect().as_str().to_string()),
             saga: known.log.as_ref().map(SagaView::of),
-            transaction: Some(transaction_view(&letter.change)),
-            change: Some(event(&letter.change, &letter.head)),
-            ..head_view(&self.store, &letter.head)
+            ..whole_view(&self.store, &letter)
         };
         let Some(saga) = &view.saga else { return Ok(Some(view)) };
         let rules = if letter.head.resolved.is_none() { rules() } else { None };
@@ -291,9 +288,7 @@ impl DeadLetters {
         let filter = filter(selection)?;
         self.require_rule(selection).await?;
         if selection.is_of_all() {
-            let newest = move |store: &Store| store.dead_letters_in(LetterOrder::NewestFirst, &filter, None, 1);
-            let last = self.read(newest).await?.first().map_or(0, |head| head.number);
-            return Ok((self.count() + self.blocked_count(), last));
+            return Ok((self.count() + self.blocked_count(), self.newest().await?));
         }
         let mut missing: BTreeSet<u64> = selection.numbers.iter().copied().collect();
         let surveyed = self.read(move |store| {
@@ -313,8 +308,15 @@ impl DeadLetters {
         Ok((letters, last))
     }
 
+    /// The highest number; 0: there is none.
+    pub(super) async fn newest(&self) -> Result<u64, Error> {
+        let all = Filter { closed: store::Closed::With, ..Filter::default() };
+        let newest = self.read(move |store| store.dead_letters_in(LetterOrder::NewestFirst, &all, None, 1));
+        Ok(newest.await?.first().map_or(0, |head| head.number))
+    }
+
     /// Refuses the name of a rule that the store does not know. One that is gone from the files may have letters.
-    async fn require_rule(&self, selection: &Selection) -> Result<(), Error> {
+    pub(super) async fn require_rule(&self, selection: &Selection) -> Result<(), Error> {
         let Some(rule) = selection.rule.clone() else { return Ok(()) };
         let refused = self.read(move |store| {
             let Some(names) = store.rule_names()? else { return Ok(None) };
@@ -380,6 +382,16 @@ fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
         _ => head.failure.message.clone(),
     };
     LetterView { blocked_by: behind, message, ..view(head) }
+}
+
+/// With its change, without what its saga left.
+pub(super) fn whole_view(store: &Store, letter: &DeadLetter) -> LetterView {
+    LetterView {
+        key: Some(key(&letter.change)),
+        transaction: Some(transaction_view(&letter.change)),
+        change: Some(event(&letter.change, &letter.head)),
+        ..head_view(store, &letter.head)
+    }
 }
 
 fn view(head: &DeadLetterHead) -> LetterView {

@@ -14,6 +14,7 @@ mod client;
 mod clock_watch;
 mod control;
 mod dead_letters;
+mod export;
 mod grouping;
 mod health;
 mod http;

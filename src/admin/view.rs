@@ -20,7 +20,7 @@ use serde_json::value::RawValue;
 
 use saga::SagaView;
 
-pub use listing::{GroupsRequest, GroupsView, LetterField, LetterGroup, ListRequest, ListSort, Listing};
+pub use listing::{ExportReport, GroupsRequest, GroupsView, LetterField, LetterGroup, ListRequest, ListSort, Listing};
 pub use replay::{Preview, ReplayEndedBy, ReplayProgress, ReplayReport, ReplayRequest, Replayed, SendRate, Totals};
 pub use selection::Selection;
 

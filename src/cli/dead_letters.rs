@@ -1,4 +1,4 @@
-//! `rowhook dead-letters`: list, show, replay, resolve and discard deliveries that were given up.
+//! `rowhook dead-letters`: list, show, export, replay, resolve and discard deliveries that were given up.
 //!
 //! In: which letters, as typed (`letter_filter`). Out: a table, a page or JSON. Works the same with and without a running daemon.
 //! `list`, `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use super::letter_filter::{CONDITIONS, WhichLetters};
 use super::reach::Reach;
-use super::{CommandVerdict, call_settings, letter_list, output, page, replay, rule_files};
+use super::{CommandVerdict, call_settings, export, letter_list, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{ReplayRequest, ResolveRequest, Selection, SendRate};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
@@ -23,6 +23,9 @@ pub(super) enum DeadLettersCommand {
     List(letter_list::ListArgs),
     /// Show one dead letter: attempts, the log of its saga, transaction and row
     Show(ShowLetterArgs),
+    /// Write dead letters with their rows to a file or to stdout, as JSON lines or CSV
+    #[command(after_help = export::EXPORT_EXAMPLES)]
+    Export(export::ExportArgs),
     /// Send dead letters again, with the current rules
     #[command(after_help = REPLAY_EXAMPLES)]
     Replay(Box<ReplayArgs>),
@@ -187,6 +190,7 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
     match command {
         DeadLettersCommand::List(args) => letter_list::list(args, file).await,
         DeadLettersCommand::Show(args) => show(args, file).await,
+        DeadLettersCommand::Export(args) => export::run(args, file).await,
         DeadLettersCommand::Replay(args) => {
             let data = args.data.clone().resolve(file);
             let reach = Reach::open(&data).await?;

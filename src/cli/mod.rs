@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod confirm;
 mod dead_letters;
+mod export;
 mod init;
 mod instance;
 mod letter_filter;
@@ -99,7 +100,7 @@ enum Command {
     /// Show the positions in the binlog, or move them past a transaction or onto another binlog
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Position(position::PositionCommand),
-    /// List, show, replay, resolve and discard dead letters: deliveries that were given up
+    /// List, show, export, replay, resolve and discard dead letters: deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::DeadLettersCommand),
     /// List the targets that rules call, and make one available again

@@ -17,8 +17,8 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport, ReplayRequest,
-    ResolveRequest, ResolvedLetters, Selection,
+    Discarded, ExportReport, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport,
+    ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
 };
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -124,6 +124,18 @@ impl Reach {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.group(request).await?,
             Reach::Store(store) => DeadLetters::new(store.clone()).group(request).await?,
+        })
+    }
+
+    pub(super) async fn export(&self, selection: Selection) -> anyhow::Result<mpsc::Receiver<ExportReport>> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.export(&selection).await?,
+            Reach::Store(store) => {
+                let (reports, items) = mpsc::channel(WAITING_MAX);
+                let letters = DeadLetters::new(store.clone());
+                tokio::spawn(async move { letters.export(&selection, &reports).await });
+                items
+            }
         })
     }
 

@@ -1,4 +1,4 @@
-//! The records of `list`: dead letters page by page, or how many there are of each kind.
+//! The records of `list` and `export`: dead letters page by page, all of them, or how many there are of each kind.
 //!
 //! In: what was read of the store. Out: plain records for the control socket and `--json`.
 
@@ -138,4 +138,18 @@ impl LetterGroup {
             LetterField::Op => self.op.as_deref(),
         }
     }
+}
+
+/// What an export says; `Ended` or `Failed` comes last.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExportReport {
+    /// As in `show`, without its saga.
+    Letter(Box<LetterView>),
+    Ended {
+        letters: u64,
+    },
+    Failed {
+        message: String,
+    },
 }

@@ -26,7 +26,7 @@ use crate::clock::now_us;
 use crate::failure::{Answer, Attempt, Reason};
 use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
 use crate::rules::RuleSet;
-use crate::store::{self, DeadLetter, DeadLetterHead, Filter, LetterOrder, Store};
+use crate::store::{self, DeadLetter, DeadLetterHead, Filter, LetterFacts, LetterOrder, Store};
 
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
@@ -125,11 +125,11 @@ impl DeadLetters {
     pub async fn group(&self, request: &GroupsRequest) -> Result<GroupsView, Error> {
         let filter = filter(&request.selection)?;
         self.require_rule(&request.selection).await?;
-        let mut grouping = Grouping::new(request.by.clone());
-        let limit = request.limit;
+        let (by, limit) = (request.by.clone(), request.limit);
         let grouped = self.read(move |store| {
-            store.each_letter(&filter, |facts| grouping.add(facts))?;
-            Ok(grouping.largest(limit))
+            let parts = store.fold_letters(&filter, || Grouping::new(by.clone()), Grouping::add)?;
+            let all = parts.into_iter().reduce(Grouping::with);
+            Ok(all.unwrap_or_else(|| Grouping::new(by)).largest(limit))
         });
         grouped.await
     }
@@ -269,12 +269,15 @@ impl DeadLetters {
     /// How many there are of each rule that has any, without blocked deliveries. Reads them all.
     pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
         let counted = self.read(|store| {
-            let mut by_rule: BTreeMap<String, u64> = BTreeMap::new();
-            store.each_letter(&Filter::default(), |facts| match by_rule.get_mut(&*facts.rule) {
+            let count = |by_rule: &mut BTreeMap<String, u64>, facts: &LetterFacts| match by_rule.get_mut(&*facts.rule) {
                 _ if facts.reason == Reason::Blocked => {}
                 Some(count) => *count += 1,
                 None => drop(by_rule.insert(facts.rule.to_string(), 1)),
-            })?;
+            };
+            let mut by_rule = BTreeMap::new();
+            for (rule, count) in store.fold_letters(&Filter::default(), BTreeMap::new, count)?.into_iter().flatten() {
+                *by_rule.entry(rule).or_default() += count;
+            }
             Ok(by_rule)
         });
         counted.await
@@ -292,12 +295,20 @@ impl DeadLetters {
         }
         let mut missing: BTreeSet<u64> = selection.numbers.iter().copied().collect();
         let surveyed = self.read(move |store| {
-            let (mut letters, mut last) = (0, 0);
-            store.each_letter(&filter, |facts| {
-                letters += 1;
-                last = facts.number;
-                missing.remove(&facts.number);
+            let is_named = !missing.is_empty();
+            let parts = store.fold_letters(&filter, Surveyed::default, |part, facts| {
+                part.letters += 1;
+                part.last = facts.number;
+                part.found.extend(is_named.then_some(facts.number));
             })?;
+            let (mut letters, mut last) = (0, 0);
+            for part in parts {
+                letters += part.letters;
+                last = last.max(part.last);
+                for number in &part.found {
+                    missing.remove(number);
+                }
+            }
             Ok((letters, last, missing))
         });
         let (letters, last, missing) = surveyed.await?;
@@ -339,6 +350,16 @@ impl DeadLetters {
         let read = tokio::task::spawn_blocking(move || read(&store)).await;
         Ok(read.map_err(|_| Error::Aborted)??)
     }
+}
+
+/// What a selection means of a part of the letters.
+#[derive(Debug, Default)]
+struct Surveyed {
+    letters: u64,
+    /// The highest number.
+    last: u64,
+    /// Numbers that were named and are there.
+    found: Vec<u64>,
 }
 
 /// The heads of the letters that fit, page by page, in ascending number.

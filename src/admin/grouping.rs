@@ -54,8 +54,12 @@ impl Grouping {
                 LetterField::Message => {
                     self.message.clear();
                     write_similar(&facts.message, &mut self.message);
-                    let text = self.message.replace(SEPARATOR, " ");
-                    self.key.push_str(&shortened(&text, MESSAGE_CHARACTERS_MAX));
+                    if self.message.len() > MESSAGE_CHARACTERS_MAX || self.message.contains(SEPARATOR) {
+                        let text = self.message.replace(SEPARATOR, " ");
+                        self.key.push_str(&shortened(&text, MESSAGE_CHARACTERS_MAX));
+                    } else {
+                        self.key.push_str(&self.message);
+                    }
                 }
             }
             self.key.push(SEPARATOR);
@@ -74,6 +78,26 @@ impl Grouping {
                 self.groups.insert(self.key.clone(), group);
             }
         }
+    }
+
+    /// With the letters of another one, which have higher numbers.
+    pub(super) fn with(mut self, other: Grouping) -> Grouping {
+        self.other += other.other;
+        let mut groups: Vec<(String, Counted)> = other.groups.into_iter().collect();
+        groups.sort_by_key(|(_, group)| group.example);
+        for (key, theirs) in groups {
+            let is_full = self.groups.len() == GROUPS_MAX;
+            match self.groups.get_mut(&key) {
+                Some(ours) => {
+                    ours.count += theirs.count;
+                    ours.oldest_us = ours.oldest_us.min(theirs.oldest_us);
+                    ours.newest_us = ours.newest_us.max(theirs.newest_us);
+                }
+                None if is_full => self.other += theirs.count,
+                None => drop(self.groups.insert(key, theirs)),
+            }
+        }
+        self
     }
 
     /// The largest groups.
@@ -143,6 +167,15 @@ mod tests {
             grouping.largest(limit)
         };
         let all = grouped(&[LetterField::Rule, LetterField::Answer, LetterField::Message], 10);
+        // The same in two parts.
+        for cut in 0..letters.len() {
+            let part = |letters: &[LetterFacts]| {
+                let mut grouping = Grouping::new(vec![LetterField::Rule, LetterField::Answer, LetterField::Message]);
+                letters.iter().for_each(|facts| grouping.add(facts));
+                grouping
+            };
+            assert_eq!(part(&letters[..cut]).with(part(&letters[cut..])).largest(10), all, "{cut}");
+        }
         let texts: Vec<_> = all.groups.iter().map(|g| (g.rule.as_deref(), g.answer.as_deref(), g.count)).collect();
         assert_eq!(texts, [(Some("a"), Some("404"), 3), (Some("b"), Some("404"), 1), (Some("a"), Some("410"), 1)]);
         let first = &all.groups[0];

@@ -4,14 +4,23 @@
 //! the rest of its record. Memory does not grow with the number of letters (promise 6). May run beside the writer. Writes nothing.
 
 use std::borrow::Cow;
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::chunks::{self, Damage};
-use super::dead_letters::{DeadLetterHead, Filter, LetterFacts, LetterOrder};
+use super::dead_letters::{Closed, DeadLetterHead, Filter, LetterFacts, LetterOrder, NumberRange};
 use super::trees::{Trees, number_of};
 use super::{Error, former_words, letter_records, walk};
+
+/// Threads of a pass over all letters; deliveries need the other processors.
+const THREADS_MAX: usize = 4;
+
+/// A thread for fewer letters is not worth it; in tests it is, for their sake.
+const PART_LETTERS_MIN: u64 = if cfg!(test) { 100 } else { 20_000 };
 
 /// A head's record, not yet decoded.
 type StoredHead = Result<(u64, Vec<u8>), Error>;
@@ -41,8 +50,49 @@ impl Trees {
         fitting.take(limit).collect()
     }
 
+    /// Shows each letter that fits to one of several accumulators: each gets a part of the numbers, in ascending number, and they are in
+    /// the order of their parts.
+    pub(super) fn fold_letters<T: Send>(
+        &self,
+        filter: &Filter,
+        begin: impl Fn() -> T + Sync,
+        visit: impl Fn(&mut T, &LetterFacts) + Sync,
+    ) -> Result<Vec<T>, Error> {
+        let fold = |part: &Filter| {
+            let mut folded = begin();
+            self.each_letter(part, &mut |facts| visit(&mut folded, facts))?;
+            Ok(folded)
+        };
+        let parts = self.parts(filter)?;
+        if let [only] = parts.as_slice() {
+            return Ok(vec![fold(only)?]);
+        }
+        thread::scope(|scope| {
+            let threads: Vec<_> = parts.iter().map(|part| scope.spawn(|| fold(part))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        })
+    }
+
+    /// The filter, cut into ranges of numbers that are read side by side.
+    fn parts(&self, filter: &Filter) -> Result<Vec<Filter>, Error> {
+        let number_range = filter.number_range.clone();
+        let in_range = Filter { number_range, closed: Closed::With, ..Filter::default() };
+        let end = |order| self.letters(&in_range, order, None, 1).map(|heads| heads.first().map(|head| head.number));
+        let ends = end(LetterOrder::OldestFirst)?.zip(end(LetterOrder::NewestFirst)?);
+        let Some((first, last)) = ends.filter(|_| filter.numbers.is_none()) else { return Ok(vec![filter.clone()]) };
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        let of_size = usize::try_from((last - first) / PART_LETTERS_MIN).unwrap_or(usize::MAX);
+        let parts = processors.min(THREADS_MAX).min(of_size).max(1) as u64;
+        let size = (last - first) / parts + 1;
+        let range = |part| {
+            let from = first + part * size;
+            NumberRange(from..=last.min(from + (size - 1)))
+        };
+        Ok((0..parts).map(|part| Filter { number_range: range(part), ..filter.clone() }).collect())
+    }
+
     /// Shows each letter that fits, in ascending number.
-    pub(super) fn each_letter(&self, filter: &Filter, visit: &mut dyn FnMut(&LetterFacts)) -> Result<(), Error> {
+    fn each_letter(&self, filter: &Filter, visit: &mut dyn FnMut(&LetterFacts)) -> Result<(), Error> {
         for stored in self.stored_heads(filter, LetterOrder::OldestFirst, None) {
             let (number, content) = stored?;
             let facts = facts(number, &content)?;

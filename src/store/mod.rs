@@ -342,10 +342,15 @@ impl Store {
         self.inner.trees.letters(filter, order, after, limit)
     }
 
-    /// Shows the facts of each dead letter that fits, in ascending number, in one pass. Blocks: some microseconds for each that is
-    /// stored.
-    pub fn each_letter(&self, filter: &Filter, mut visit: impl FnMut(&LetterFacts)) -> Result<(), Error> {
-        self.inner.trees.each_letter(filter, &mut visit)
+    /// Shows the facts of each dead letter that fits, in one pass on several threads, to accumulators that `begin` makes. Each gets a
+    /// range of numbers, in ascending number; so are they themselves. Blocks: some microseconds for each that is stored.
+    pub fn fold_letters<T: Send>(
+        &self,
+        filter: &Filter,
+        begin: impl Fn() -> T + Sync,
+        visit: impl Fn(&mut T, &LetterFacts) + Sync,
+    ) -> Result<Vec<T>, Error> {
+        self.inner.trees.fold_letters(filter, begin, visit)
     }
 
     /// A whole dead letter. Blocks for one read from the disk.

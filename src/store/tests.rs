@@ -225,7 +225,8 @@ async fn ten_thousand_letters_are_paged_and_filtered_in_the_order_of_their_numbe
     store.write(remove((1..=10_000).filter(|number| number % 10 == 0))).await.expect("written");
     let any = Filter::default();
     type Fits = fn(u64) -> bool;
-    let fits: [(Filter, Fits); 6] = [
+    let range = |from, to| NumberRange(from..=to);
+    let fits: [(Filter, Fits); 9] = [
         (any.clone(), |_| true),
         (Filter { rule: Some("rule-1".to_string()), ..any.clone() }, |n| n % 3 == 1),
         (Filter { table: Some("shop.t1".to_string()), ..any.clone() }, |n| n % 2 == 1),
@@ -233,22 +234,34 @@ async fn ten_thousand_letters_are_paged_and_filtered_in_the_order_of_their_numbe
         (Filter { created_from_us: Some(50_000), created_before_us: Some(60_000), ..any.clone() }, |n| {
             (5000..6000).contains(&n)
         }),
+        (Filter { number_range: range(4_995, 5_005), ..any.clone() }, |n| (4_995..=5_005).contains(&n)),
+        (Filter { number_range: range(9_990, u64::MAX), ..any.clone() }, |n| n >= 9_990),
+        (Filter { message: Some("503".into()), number_range: range(0, 9), ..any.clone() }, |n| n < 10),
         (Filter { numbers: Some(BTreeSet::from([3, 7, 10, 4321, 99_999])), rule: Some("rule-1".into()), ..any }, |n| {
             [7, 4321].contains(&n)
         }),
     ];
     for (filter, fits) in fits {
         let expected: Vec<u64> = (1..=10_000).filter(|n| n % 10 != 0 && fits(*n)).collect();
-        let mut found = Vec::new();
-        loop {
-            let page = store.dead_letters(&filter, found.last().copied(), 777).expect("readable");
-            found.extend(page.iter().map(|head| head.number));
-            if page.len() < 777 {
-                break;
+        let in_pages = |order| {
+            let mut found = Vec::new();
+            loop {
+                let page = store.dead_letters_in(order, &filter, found.last().copied(), 777).expect("readable");
+                found.extend(page.iter().map(|head| head.number));
+                if page.len() < 777 {
+                    return found;
+                }
             }
-        }
-        assert_eq!(found, expected, "{filter:?}");
+        };
+        assert_eq!(in_pages(LetterOrder::OldestFirst), expected, "{filter:?}");
+        let newest_first: Vec<u64> = expected.iter().rev().copied().collect();
+        assert_eq!(in_pages(LetterOrder::NewestFirst), newest_first, "{filter:?}");
+        let parts = store.fold_letters(&filter, Vec::new, |part, facts| part.push(facts.number)).expect("readable");
+        assert_eq!(parts.concat(), expected, "{filter:?}");
     }
+    assert!(
+        store.dead_letters_in(LetterOrder::NewestFirst, &Filter::default(), Some(1), 5).expect("readable").is_empty()
+    );
     assert!(store.dead_letters(&Filter::default(), Some(u64::MAX), 5).expect("readable").is_empty());
 }
 

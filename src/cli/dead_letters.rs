@@ -16,6 +16,13 @@ use crate::admin::view::{ReplayRequest, ResolveRequest, Selection, SendRate};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
 use crate::rules::Rate;
 
+/// Of a command that wants to know which dead letters are meant.
+macro_rules! usage {
+    ($command:literal) => {
+        concat!("rowhook dead-letters ", $command, " [OPTIONS] <NUMBER...|CONDITIONS|--all>")
+    };
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum DeadLettersCommand {
     /// List dead letters, or count them by what they have in common
@@ -27,13 +34,13 @@ pub(super) enum DeadLettersCommand {
     #[command(after_help = export::EXPORT_EXAMPLES)]
     Export(export::ExportArgs),
     /// Send dead letters again, with the current rules
-    #[command(after_help = REPLAY_EXAMPLES)]
+    #[command(after_help = REPLAY_EXAMPLES, override_usage = usage!("replay"))]
     Replay(Box<ReplayArgs>),
     /// Close dead letters that were settled by hand: they stay in the store and are not sent again
-    #[command(after_help = RESOLVE_EXAMPLES)]
+    #[command(after_help = RESOLVE_EXAMPLES, override_usage = usage!("resolve --note <TEXT>"))]
     Resolve(ResolveArgs),
     /// Delete dead letters for good, without sending them
-    #[command(after_help = DISCARD_EXAMPLES)]
+    #[command(after_help = DISCARD_EXAMPLES, override_usage = usage!("discard --yes"))]
     Discard(DiscardArgs),
 }
 

@@ -37,38 +37,38 @@ impl WhichLetters {
 #[group(skip)]
 pub(super) struct LetterFilterArgs {
     /// Only those of this rule
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, help_heading = "Conditions", value_name = "RULE")]
     rule: Option<String>,
     /// Only those of this table
-    #[arg(long, value_name = "SCHEMA.TABLE")]
+    #[arg(long, help_heading = "Conditions", value_name = "SCHEMA.TABLE")]
     table: Option<String>,
     /// Only those of the row with this key, as `list` shows it
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, help_heading = "Conditions", value_name = "KEY")]
     key: Option<String>,
     /// Only those given up for this reason: refused, exhausted, unrenderable, undecided, blocked, unknown, callback_failed, fuse or
     /// interrupted
-    #[arg(long, value_name = "REASON", value_parser = reason)]
+    #[arg(long, help_heading = "Conditions", value_name = "REASON", value_parser = reason)]
     reason: Option<String>,
     /// Only those whose last attempt got this: a status (404), a class (4xx), network (no answer, for any reason) or timeout
-    #[arg(long, value_name = "ANSWER", value_parser = answer)]
+    #[arg(long, help_heading = "Conditions", value_name = "ANSWER", value_parser = answer)]
     answer: Option<String>,
     /// Only those whose message contains this, in upper or lower case
-    #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    #[arg(long, help_heading = "Conditions", value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     message: Option<String>,
     /// Only those that became dead letters at this time or later: 2026-11-20T08:00:00Z, a date (from 0:00 UTC), or 2h for two hours ago
-    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "newer_than")]
+    #[arg(long, help_heading = "Conditions", value_name = "TIME", value_parser = moment, conflicts_with = "newer_than")]
     since: Option<SystemTime>,
     /// Only those that became dead letters before this time
-    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "older_than")]
+    #[arg(long, help_heading = "Conditions", value_name = "TIME", value_parser = moment, conflicts_with = "older_than")]
     until: Option<SystemTime>,
     /// The same as --until, with a duration such as 2h or 30d
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = humantime::parse_duration)]
     older_than: Option<Duration>,
     /// The same as --since, with a duration such as 15m
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = humantime::parse_duration)]
     newer_than: Option<Duration>,
     /// Only those with these numbers: 10-20, or 10- for all from 10 on
-    #[arg(long, value_name = "FROM-TO", value_parser = number_range)]
+    #[arg(long, help_heading = "Conditions", value_name = "FROM-TO", value_parser = number_range)]
     number: Option<(u64, u64)>,
 }
 

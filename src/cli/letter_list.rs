@@ -94,7 +94,12 @@ pub(super) async fn list(args: ListArgs, file: &File) -> anyhow::Result<CommandV
 fn table(listing: &Listing, now: SystemTime) -> String {
     // Only where some rule takes steps.
     let has_effect = listing.dead_letters.iter().any(|letter| letter.effect.is_some());
-    let is_shown = |name: &str| has_effect || name != "effect";
+    let is_narrow = output::terminal_width().is_some_and(|width| width < NARROW_BELOW);
+    let is_shown = |name: &str| match name {
+        "effect" => has_effect,
+        "attempts" | "table" => !is_narrow,
+        _ => true,
+    };
     let rows = listing.dead_letters.iter().map(|letter| {
         let cells = LIST_HEAD.into_iter().zip(row(letter, now));
         cells.filter(|(name, _)| is_shown(name)).map(|(_, cell)| cell).collect()
@@ -107,6 +112,9 @@ fn table(listing: &Listing, now: SystemTime) -> String {
     }
     text
 }
+
+/// A terminal of fewer columns has no room for all columns: the message says more than the others.
+const NARROW_BELOW: u16 = 100;
 
 const LIST_HEAD: [&str; 10] =
     ["number", "age", "rule", "table", "key", "reason", "effect", "answer", "attempts", "message"];
@@ -134,6 +142,10 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
 }
 
 fn group_table(groups: &GroupsView, by: &[LetterField], now: SystemTime) -> String {
+    // The message is the widest, and cut where the terminal ends.
+    let (messages, mut by): (Vec<LetterField>, Vec<LetterField>) =
+        by.iter().partition(|field| **field == LetterField::Message);
+    by.extend(messages);
     let head: Vec<&str> =
         ["count", "oldest", "newest", "example"].into_iter().chain(by.iter().map(|field| field.as_str())).collect();
     let row = |group: &LetterGroup| {

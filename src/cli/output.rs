@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
 use std::time::SystemTime;
 
-use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, presets};
+use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use serde::Serialize;
 
 pub(super) use crate::in_words::{bytes, short, span};
@@ -165,6 +165,10 @@ pub(super) fn toned_table(
         }
         if columns.whole.contains(&at) {
             column.set_constraint(ColumnConstraint::ContentWidth);
+        } else if let Some(name) = head.get(at).filter(|_| cut) {
+            // With the blanks between columns: a head is never folded.
+            let width = u16::try_from(name.len()).unwrap_or(u16::MAX).saturating_add(2);
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(width)));
         }
     }
     printed(&mut table)

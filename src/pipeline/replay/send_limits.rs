@@ -12,6 +12,10 @@ use crate::delivery::Outcome;
 /// accuracy, so that a high rate is kept.
 const MADE_UP_MAX: Duration = Duration::from_millis(20);
 
+/// Under way are the deliveries of so much time at most: where the target does not answer, no more pile up to be sent in a burst when it is
+/// back. Longer than a slow answer.
+const UNDER_WAY_SPAN_MAX: Duration = Duration::from_secs(10);
+
 /// What an operator set; the default sets nothing.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendLimits {
@@ -36,7 +40,9 @@ impl SendState {
     }
 
     pub(super) fn has_room(&self, under_way: usize) -> bool {
+        let of_span = |interval: Duration| (UNDER_WAY_SPAN_MAX.as_nanos() / interval.as_nanos().max(1)).max(1);
         self.limits.failures_in_a_row_max.is_none_or(|max| under_way as u64 + self.failures_in_a_row < max)
+            && self.limits.interval.is_none_or(|interval| (under_way as u128) < of_span(interval))
     }
 
     /// When another delivery may be sent; None: now.
@@ -98,6 +104,14 @@ mod tests {
         assert_eq!(sent_at(MS, 2_001, (2_500, MS)).last(), Some(&2_000), "the rate is kept");
         let after_wait = sent_at(MS, 100, (50, 1_000 * MS));
         assert!(after_wait.iter().filter(|at| **at == 1_049).count() <= 22, "{after_wait:?}");
+    }
+
+    #[test]
+    fn no_more_are_under_way_than_are_sent_in_some_seconds() {
+        for (interval, under_way_max) in [(1_000 * MS, 10), (50 * MS, 200), (60_000 * MS, 1)] {
+            let sending = SendState::new(SendLimits { interval: Some(interval), ..SendLimits::default() });
+            assert!(sending.has_room(under_way_max - 1) && !sending.has_room(under_way_max), "{interval:?}");
+        }
     }
 
     #[test]

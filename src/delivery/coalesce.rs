@@ -105,7 +105,8 @@ impl Waiting {
         };
         let latest = Delivery { change, ..later.clone() };
         let earlier = std::mem::replace(&mut self.item.delivery, latest);
-        self.item.merged.push(Merged { id: earlier.id, origin: earlier.origin });
+        let committed_at_us = earlier.change.transaction.committed_at_us;
+        self.item.merged.push(Merged { id: earlier.id, origin: earlier.origin, committed_at_us });
         true
     }
 }

@@ -217,12 +217,15 @@ pub struct Completed {
 pub struct Merged {
     pub id: DeliveryId,
     pub origin: Origin,
+    /// Commit time of its change, in microseconds since the Unix epoch.
+    pub committed_at_us: u64,
 }
 
 impl Completed {
     /// The delivery itself and those merged into it: all that have their outcome now.
     pub fn parts(&self) -> impl Iterator<Item = Merged> {
-        let own = Merged { id: self.delivery.id, origin: self.delivery.origin };
+        let Delivery { id, origin, ref change, .. } = self.delivery;
+        let own = Merged { id, origin, committed_at_us: change.transaction.committed_at_us };
         std::iter::once(own).chain(self.merged.iter().copied())
     }
 

@@ -281,7 +281,7 @@ mod tests {
     fn a_dead_letter_and_the_ledger_entries_of_all_merged_into_it_are_one_write() {
         let id = |number| DeliveryId(Uuid::from_u128(number));
         let origin = Origin::Stream;
-        let merged = vec![Merged { id: id(1), origin }, Merged { id: id(2), origin }];
+        let merged = [1, 2].map(|number| Merged { id: id(number), origin, committed_at_us: 0 }).into();
         let completed = Completed { merged, ..completed("coalesce: {within: 1s}", origin, dead(), 1) };
         let write = settle(&completed).expect("a letter");
         assert_eq!(write.letters_add.len(), 1);

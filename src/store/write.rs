@@ -15,6 +15,7 @@ use super::saga_steps;
 use super::sagas::SagaPut;
 use super::write_steps::{Beside, LETTER_BYTES, LedgerEntry, SagaLogStep, WriteStep, parts};
 use super::{checkpoint, letter_records};
+use crate::barrier::Barrier;
 use crate::change::DeliveryId;
 use crate::failure::Reason;
 
@@ -22,6 +23,8 @@ use crate::failure::Reason;
 /// [`TRANSACTION_BYTES_MAX`](super::TRANSACTION_BYTES_MAX): then they become durable before the rest, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Write {
+    /// Becomes durable only after this, if it does not take too long: what the write makes durable is noted elsewhere, too.
+    pub after: Option<Barrier>,
     pub checkpoint: Option<CheckpointSet>,
     /// All rules that are paused from now on.
     pub paused: Option<Vec<PausedRule>>,

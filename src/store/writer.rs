@@ -24,6 +24,10 @@ use super::write_steps::WriteStep;
 use super::{Counts, Error};
 use crate::ordering::BlockedKeys;
 
+/// A write waits so long for its barrier. Then it becomes durable all the same: what is noted elsewhere is no source of truth,
+/// and deliveries do not wait for it.
+const BARRIER_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// How often the tally is written for low-water marks alone.
 const TALLY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -51,6 +55,7 @@ impl Writer {
     /// Writes until the queue is closed and empty, or a write fails. Returns the tally of a store that was closed in order.
     pub(super) fn run(mut self) -> Option<Tally> {
         while let Some(work) = self.queue.take() {
+            wait_for_barriers(&work);
             self.progress.begin();
             let jobs = match work {
                 WriterWork::Write(jobs) => jobs,
@@ -188,6 +193,15 @@ impl Drop for Writer {
             let detail = "the writer panicked".to_string();
             self.fail(Error::Write { directory: self.trees.directory.clone(), detail });
         }
+    }
+}
+
+/// The watchdog does not count this time: it is limited. Barriers fall in the order of the writes.
+fn wait_for_barriers(work: &WriterWork) {
+    if let WriterWork::Write(jobs) = work
+        && let Some(barrier) = jobs.iter().rev().find_map(|job| job.write.after.as_ref())
+    {
+        barrier.wait(BARRIER_WAIT_MAX);
     }
 }
 

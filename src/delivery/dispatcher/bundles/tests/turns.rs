@@ -66,8 +66,11 @@ async fn merged_changes_are_one_request_and_share_its_outcome() {
     }
     dispatcher.submit(made_of(&rule, 4, versions(Op::Insert, None, Some([8, 1]), 4)));
     let completed = all(&mut dispatcher, 2).await;
-    let merged =
-        |number: u128| Merged { id: crate::change::DeliveryId(uuid::Uuid::from_u128(number)), origin: Origin::Stream };
+    let merged = |number: u128| Merged {
+        id: crate::change::DeliveryId(uuid::Uuid::from_u128(number)),
+        origin: Origin::Stream,
+        committed_at_us: 0,
+    };
     let latest = completed.iter().find(|completed| number(completed) == 3).expect("the latest");
     assert_eq!(latest.merged, [merged(1), merged(2)]);
     assert!(matches!(latest.outcome, Outcome::Dead(_)));

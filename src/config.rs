@@ -4,6 +4,7 @@
 //! flags is in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
 //! `cli` no module takes a whole group.
 
+mod journal;
 mod malformed;
 
 use std::net::SocketAddr;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 
 use crate::file;
 use crate::position::Start;
+
+pub use journal::{JournalArgs, JournalGroup, JournalSettings};
 
 /// The JSON Schema (2020-12) of the settings file, for editors.
 pub const SETTINGS_JSON_SCHEMA: &str = include_str!("config/settings.json");
@@ -52,6 +55,7 @@ pub struct File {
     shutdown_timeout: Option<String>,
     watch: Option<bool>,
     allow_missing_table: Option<bool>,
+    journal: Option<JournalGroup>,
     log: Option<String>,
     log_format: Option<String>,
 }

@@ -19,7 +19,7 @@
 //! | 13 | `pipeline/streams/checkpoint.rs` | every 100 ms the low-water marks of all rules become a checkpoint |
 //!
 //! A rule that can't keep up leaves step 4 and gets a reader of its own (`pipeline/streams/catching_up.rs`). Not on this way are
-//! [`admin`], which answers operators and probes, [`write_back`], which runs the statements of rules, and [`cli`], which puts
+//! [`journal`], which keeps what was delivered, [`admin`], which answers operators and probes, [`write_back`], which runs the statements of rules, and [`cli`], which puts
 //! all of it together.
 //! docs/architecture.md draws the picture, and says who may import whom.
 
@@ -56,6 +56,8 @@ pub mod delivery;
 pub mod outcome;
 
 pub mod fixtures;
+
+pub mod journal;
 
 pub mod pipeline;
 

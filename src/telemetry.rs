@@ -90,6 +90,10 @@ pub struct Metrics {
     pub runway_seconds: Gauge<f64, AtomicU64>,
     /// 1 while the server is kept from purging what a late rule needs, else 0.
     pub binlog_pinned: Gauge<i64, AtomicI64>,
+    /// Size of the journal's file; 0 without one.
+    pub journal_bytes: Gauge<i64, AtomicI64>,
+    /// Deliveries that are not in the journal, because it could not be written.
+    pub journal_deliveries_missed: Counter,
 }
 
 impl Metrics {
@@ -156,6 +160,16 @@ impl Metrics {
         r.register("rules_reload_failed", "1 while the rule files have problems", self.rules_reload_failed.clone());
         r.register("runway_seconds", "Time until the server purges what is still needed", self.runway_seconds.clone());
         r.register("binlog_pinned", "1 while the server is kept from purging binlogs", self.binlog_pinned.clone());
+        r.register(
+            "journal_bytes",
+            "Size of the journal's file, without its write-ahead log",
+            self.journal_bytes.clone(),
+        );
+        r.register(
+            "journal_deliveries_missed",
+            "Deliveries that could not be journaled",
+            self.journal_deliveries_missed.clone(),
+        );
         registry
     }
 }

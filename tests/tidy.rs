@@ -45,10 +45,14 @@ const STAGES: &[(&str, &[&str])] = &[
     ("write_back", &["source"]),
     ("delivery", &["rules", "write_back"]),
     ("outcome", &["rules", "delivery", "store"]),
+    ("journal", &["rules", "delivery"]),
     ("fixtures", &["source", "rules", "delivery", "outcome"]),
-    ("pipeline", &["source", "rules", "delivery", "outcome", "store"]),
+    ("pipeline", &["source", "rules", "delivery", "outcome", "journal", "store"]),
     ("admin", &["rules", "store", "delivery", "pipeline"]),
-    ("cli", &["source", "rules", "write_back", "store", "delivery", "outcome", "fixtures", "pipeline", "admin"]),
+    (
+        "cli",
+        &["source", "rules", "write_back", "store", "delivery", "outcome", "fixtures", "journal", "pipeline", "admin"],
+    ),
     // For fuzzers: whatever takes bytes from outside.
     ("fuzzing", &["source", "rules", "delivery"]),
 ];
@@ -71,6 +75,7 @@ const CRATE_HOMES: &[(&[&str], &[&str])] = &[
     // What axum and reqwest stand on; their errors and bodies are hyper's.
     (&["hyper", "hyper_util", "http_body_util"], &["src/admin", "src/delivery/sink/http"]),
     (&["sled"], &["src/store"]),
+    (&["rusqlite"], &["src/journal"]),
     (&["minijinja"], &["src/template"]),
     (&["backoff"], &["src/retry"]),
     (&["siphasher"], &["src/ordering"]),

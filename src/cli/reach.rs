@@ -24,6 +24,7 @@ use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
 };
 use crate::delivery::{Client, Dispatcher, Sinks};
+use crate::journal::Journal;
 use crate::pipeline::{Command, Limits, Pipeline, RangeReplays};
 use crate::rules::{ProxyServer, RuleSet};
 use crate::source::Settings;
@@ -182,7 +183,7 @@ impl Reach {
                 let sinks = Sinks::new(client, offline.database);
                 let mut saved = read_saved(store).await?;
                 let checkpoint = saved.checkpoint.take().map(|checkpoint| checkpoint.main.position);
-                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved);
+                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved)?;
                 let replays = RangeReplays::new(source, commands, checkpoint);
                 let replays = BinlogReplays { replays, rules: Arc::new(move || rules.clone()) };
                 let (reports, items) = mpsc::channel(WAITING_MAX);
@@ -204,7 +205,7 @@ impl Reach {
                 let Offline { rules, database, proxy } = offline()?;
                 let (rules, sinks) = (Arc::new(rules), Sinks::new(Client::through(proxy)?, database));
                 let saved = read_saved(store).await?;
-                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved);
+                let (commands, pipeline, stop) = without_source(rules.clone(), sinks, store, saved)?;
                 let replays = Replays::alone(store.clone(), Arc::new(move || rules.clone()), commands);
                 let (reports, items) = mpsc::channel(WAITING_MAX);
                 tokio::spawn(async move { replays.replay(&request, &reports).await });
@@ -248,7 +249,7 @@ fn without_source(
     sinks: Sinks,
     store: &Store,
     saved: Saved,
-) -> (mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>) {
+) -> std::io::Result<(mpsc::Sender<Command>, PipelineTask, watch::Sender<bool>)> {
     let metrics = Arc::new(Metrics::default());
     // There is no source, so the window's limits are never reached.
     let limits = Limits {
@@ -258,11 +259,14 @@ fn without_source(
         shutdown_timeout: SHUTDOWN_TIMEOUT,
     };
     let dispatcher = Dispatcher::new(sinks, metrics.clone());
-    let mut pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics, limits);
+    let mut pipeline = Pipeline::new(rules, store.clone(), dispatcher, metrics.clone(), limits);
+    if let Some(journal) = Journal::resume(store.directory(), metrics)? {
+        pipeline.keep_journal(journal);
+    }
     pipeline.resume_without_source(saved.paused, saved.restored_until_us);
     let (commands, received) = mpsc::channel(WAITING_MAX);
     let (stop, stopped) = watch::channel(false);
-    (commands, tokio::spawn(pipeline.run(None, received, stopped)), stop)
+    Ok((commands, tokio::spawn(pipeline.run(None, received, stopped)), stop))
 }
 
 /// The daemon that must run for this command.

@@ -19,8 +19,11 @@ use crate::admin::{
     Port, Pulse, Replays, RuleSource, RulesNow, Storage,
 };
 use crate::clock::now_us;
-use crate::config::{CallArgs, DataArgs, File, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs};
+use crate::config::{
+    CallArgs, DataArgs, File, JournalArgs, JournalSettings, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs,
+};
 use crate::delivery::{Client, Dispatcher, Sinks};
+use crate::journal::Journal;
 use crate::pipeline::{ChangeSource, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
 use crate::rules::{IfMissing, RuleFilesState, RuleSet};
@@ -51,6 +54,8 @@ pub(super) struct RunCommandArgs {
     data: DataArgs,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
 /// Commands from the control socket that wait for the loop.
@@ -63,6 +68,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let database = source_settings::database(args.write.resolve(source.tls.clone(), file), &encrypted)?;
     let mut source = source_settings::of(source, &encrypted)?;
     let settings = args.run.resolve(file)?;
+    let journal = args.journal.resolve(file)?;
     let proxy = call_settings::proxy(args.calls, file)?;
     let directory = args.rules.resolve(file);
     let (state, rules) = rule_files::inspect_and_load(&directory, database.as_ref())?;
@@ -96,7 +102,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let files = RuleFiles { directory, state, database };
     // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
-    work(Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
+    work(Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
     tracing::info!("stopped");
     Ok(CommandVerdict::Done)
 }
@@ -105,6 +111,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
 struct Parts {
     source: Settings,
     settings: RunSettings,
+    journal: Option<JournalSettings>,
     rules: Arc<RuleSet>,
     files: RuleFiles,
     store: Store,
@@ -129,7 +136,7 @@ struct Signals {
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts { source, settings, rules, files, store, port, socket, saved, sinks, signals, data } = parts;
+    let Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, signals, data } = parts;
     let metrics = Arc::new(Metrics::default());
     let (stop, state) = (signals.stop, files.state);
     let limits = Limits {
@@ -140,6 +147,9 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     let dispatcher = Dispatcher::new(sinks, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
+    if let Some(journal) = journal {
+        pipeline.keep_journal(Journal::start(&data, &journal, metrics.clone())?);
+    }
     let end_of_log = end_of_log_at_upgrade(&source, &saved).await;
     pipeline.resume(saved);
     if let Some(end) = end_of_log {

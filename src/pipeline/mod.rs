@@ -50,6 +50,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 
 use crate::change::Change;
 use crate::delivery::{DeliveryEvent, Dispatcher};
+use crate::journal::Journal;
 use crate::outcome;
 use crate::outcome::letter_log::LetterLog;
 use crate::position::Position;
@@ -132,6 +133,11 @@ impl Pipeline {
         }
     }
 
+    /// Every outcome goes into this journal.
+    pub fn keep_journal(&mut self, journal: Journal) {
+        self.writes.keep_journal(journal);
+    }
+
     /// Continues at the positions of the store's checkpoints. Without any, the source's first event says where it begins.
     pub fn resume(&mut self, saved: Saved) {
         self.needs = Needs::of(&saved);
@@ -197,7 +203,7 @@ impl Pipeline {
                 Some(written) = self.writes.next() => self.written(written?),
                 inspected = self.replays.releases.next() => self.release(inspected),
                 Some(command) = commands.recv() => self.apply(command),
-                event = std::future::poll_fn(|context| self.streams.poll_event(context)), if !has_more => {
+                event = std::future::poll_fn(|context| self.streams.poll_event(context)), if !has_more && !self.writes.journal_is_full() => {
                     if let Some(news) = self.streams.take_event(event, &mut self.deliveries)? {
                         self.act_on(news)?;
                     }
@@ -212,6 +218,9 @@ impl Pipeline {
     /// Takes what the streams have ready, as far as the rules have room. True: there is more.
     fn read(&mut self) -> Result<bool, Error> {
         self.streams.let_go_of_gathered(&mut self.deliveries.dispatcher);
+        if self.writes.journal_is_full() {
+            return Ok(false);
+        }
         // Detached rules first: they meet the main stream where it is now, not where it is about to be.
         let feeds_have_more = self.streams.catch_up(&mut self.deliveries);
         loop {
@@ -315,7 +324,7 @@ impl Pipeline {
         self.replays.releases.finish().await;
         self.streams.forget_former_ids();
         if let Some(write) = self.streams.take_checkpoint() {
-            self.writes.store().write(write).await?;
+            self.writes.store().write(self.writes.after_journal(write)).await?;
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ impl Pipeline {
     pub(super) fn settle(&mut self, completed: Completed) {
         outcome::log(&completed, &mut self.letter_log, Instant::now());
         let stream = self.streams.count(&completed);
+        self.writes.record(&completed);
         if outcome::blocks_a_free_key(&completed) {
             self.checkpoint_now();
         }

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use super::command::{ClosedLetters, CommandRefused};
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
+use crate::journal::Journal;
 use crate::store::{self, PausedRule, Store};
 
 type PendingWrite = Pin<Box<dyn Future<Output = Result<DurableWrite, store::Error>> + Send>>;
@@ -38,6 +39,7 @@ pub(super) enum DurableWrite {
 /// See the module's header.
 pub(super) struct Writes {
     store: Store,
+    journal: Option<Journal>,
     under_way: FuturesUnordered<PendingWrite>,
     /// Checkpoints among them.
     checkpoints: usize,
@@ -46,7 +48,29 @@ pub(super) struct Writes {
 impl Writes {
     /// None is under way.
     pub fn new(store: Store) -> Writes {
-        Writes { store, under_way: FuturesUnordered::new(), checkpoints: 0 }
+        Writes { store, journal: None, under_way: FuturesUnordered::new(), checkpoints: 0 }
+    }
+
+    /// Every outcome is in this journal before a write that covers it is durable.
+    pub fn keep_journal(&mut self, journal: Journal) {
+        self.journal = Some(journal);
+    }
+
+    /// Gives the outcome to the journal, if there is one.
+    pub fn record(&self, completed: &Completed) {
+        if let Some(journal) = &self.journal {
+            journal.record(completed);
+        }
+    }
+
+    /// Whether the journal can't keep up: nothing new should be begun until it has.
+    pub fn journal_is_full(&self) -> bool {
+        self.journal.as_ref().is_some_and(Journal::is_full)
+    }
+
+    /// The write, to be durable only when the outcomes that it covers are in the journal.
+    pub fn after_journal(&self, write: store::Write) -> store::Write {
+        store::Write { after: self.journal.as_ref().map(Journal::barrier), ..write }
     }
 
     /// For reading.
@@ -64,7 +88,7 @@ impl Writes {
         debug!("checkpoint taken");
         let known = write.checkpoint.as_ref().map(|set| set.known.clone()).unwrap_or_default();
         self.checkpoints += 1;
-        self.write_then(write, DurableWrite::Checkpoint(known));
+        self.write_then(self.after_journal(write), DurableWrite::Checkpoint(known));
     }
 
     /// Writes, and hands back what waits for it.
@@ -80,7 +104,7 @@ impl Writes {
 
     /// Writes what must be durable before a delivery counts as resolved.
     pub fn settle(&mut self, write: store::Write, completed: Completed) {
-        let written = self.store.write(write);
+        let written = self.store.write(self.after_journal(write));
         self.under_way.push(Box::pin(async move {
             let letter = written.await?.added.first().copied();
             Ok(DurableWrite::Settled(Box::new(completed), letter))

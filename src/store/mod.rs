@@ -265,6 +265,11 @@ impl Store {
         upkeep::accept_loss(directory)
     }
 
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.inner.trees.directory
+    }
+
     /// Whether [`Store::open`] would find a store in this directory, and not make one. Writes nothing.
     pub fn is_in(directory: &Path) -> bool {
         open::is_there(directory)

@@ -78,6 +78,8 @@ struct Line {
     source: SourceArgs,
     #[command(flatten)]
     run: RunArgs,
+    #[command(flatten)]
+    journal: JournalArgs,
 }
 
 /// What is wrong with a settings file by what reads it.
@@ -87,7 +89,8 @@ fn loaded(text: &str) -> Result<(), String> {
     let log = line.log.resolve(&file).map(drop);
     let source = line.source.resolve(&file).map(drop);
     let run = line.run.resolve(&file).map(drop);
-    log.and(source).and(run).map_err(|error| error.to_string())
+    let journal = line.journal.resolve(&file).map(drop);
+    log.and(source).and(run).and(journal).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -141,6 +144,14 @@ fn the_schema_takes_what_is_loaded_and_refuses_what_is_not() {
         ("watch: false", true),
         ("log: info,rowhook::source=debug", true),
         ("log_format: json", true),
+        ("journal: {keep: 7d, max: 10 GiB}", true),
+        ("journal: {}", true),
+        ("journal:", true),
+        ("journal: true", false),
+        ("journal: {kept: 7d}", false),
+        ("journal: {keep: 7}", false),
+        ("journal: {keep: soon}", false),
+        ("journal: {max: 10 GB}", false),
         ("windw: 5", false),
         ("shutdown-timeout: 5s", false),
         ("window: many", false),

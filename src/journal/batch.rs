@@ -1,0 +1,309 @@
+//! The open journal: batches of entries become rows, each batch in one transaction.
+//!
+//! In: entries in the order in which they were resolved. Out: rows with ascending numbers. Keeps one row for each delivery: one that
+//! comes again (after a crash, or by a replay) gets a new row in place of its old one, which keeps the earlier attempts and
+//! counts the times. Owns the connection, and the numbers of names.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction, TransactionBehavior, params};
+use uuid::Uuid;
+
+use super::Error;
+use super::queue::Missed;
+use super::record::{JournalEntry, op_code};
+use super::schema::{self, PART_ENTRIES};
+use crate::change::DeliveryId;
+use crate::clock::now_us;
+
+/// Of a delivery that comes again and again, so many attempts are kept: the newest.
+const ATTEMPTS_KEPT: u64 = 64;
+
+#[derive(Debug)]
+pub(super) struct OpenJournal {
+    pub connection: Connection,
+    pub path: PathBuf,
+    names: Names,
+    /// The part of the newest row.
+    part: Option<i64>,
+    next_number: i64,
+    run: i64,
+}
+
+/// Names that rows refer to by number.
+#[derive(Debug, Default)]
+struct Names {
+    rules: HashMap<Box<str>, KnownRule>,
+    tables: HashMap<Box<str>, i64>,
+    targets: HashMap<Box<str>, i64>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct KnownRule {
+    number: i64,
+    /// The newest commit of its entries when the journal was opened: what was committed later has no entry yet.
+    known_until_us: u64,
+    /// The same by now.
+    committed_max_us: u64,
+    has_moved: bool,
+}
+
+/// The row of a delivery that comes again.
+struct FormerRow {
+    number: i64,
+    attempts: u64,
+    times: i64,
+}
+
+impl OpenJournal {
+    /// Opens the file and notes that a run begins.
+    pub fn open(path: &Path) -> Result<OpenJournal, Error> {
+        let mut connection = schema::open(path)?;
+        let failed = Error::of(path);
+        let run = begin_run(&mut connection).map_err(&failed)?;
+        let newest: Option<i64> =
+            connection.query_row("SELECT max(number) FROM delivery", [], |row| row.get(0)).map_err(&failed)?;
+        let names = Names::read(&connection).map_err(&failed)?;
+        let part = newest.map(|number| number / PART_ENTRIES);
+        let next_number = newest.unwrap_or(0) + 1;
+        Ok(OpenJournal { connection, path: path.to_path_buf(), names, part, next_number, run })
+    }
+
+    /// Writes the entries in one transaction, with the gap before them if there is one.
+    pub fn write(&mut self, entries: &[JournalEntry], missed: Missed, why: &str) -> Result<(), Error> {
+        let failed = Error::of(&self.path);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        if missed.deliveries > 0 {
+            note_gap(&transaction, missed.since_us, Some(missed.deliveries), why).map_err(&failed)?;
+        }
+        let mut rows = Rows::new(&transaction, &mut self.names).map_err(&failed)?;
+        for entry in entries {
+            let part = self.next_number / PART_ENTRIES;
+            if self.part.is_none_or(|newest| newest < part) {
+                transaction.execute("INSERT INTO part (number) VALUES (?1)", [part]).map_err(&failed)?;
+                self.part = Some(part);
+            }
+            rows.put(self.next_number, part, entry).map_err(&failed)?;
+            self.next_number += 1;
+        }
+        drop(rows);
+        self.names.write_moved(&transaction).map_err(&failed)?;
+        transaction.commit().map_err(&failed)
+    }
+
+    /// Notes that the run ended in order.
+    pub fn end(self) -> Result<(), Error> {
+        let failed = Error::of(&self.path);
+        let ended = "UPDATE run SET ended_us = ?2 WHERE number = ?1";
+        self.connection.execute(ended, params![self.run, now_us()]).map_err(&failed)?;
+        self.connection.close().map_err(|(_, error)| failed(error))
+    }
+}
+
+impl Names {
+    fn read(connection: &Connection) -> rusqlite::Result<Names> {
+        let mut rules = connection.prepare("SELECT name, number, committed_max_us FROM rule")?;
+        let rules = rules.query_map([], |row| {
+            let until_us = row.get(2)?;
+            let rule = KnownRule {
+                number: row.get(1)?,
+                known_until_us: until_us,
+                committed_max_us: until_us,
+                has_moved: false,
+            };
+            Ok((row.get(0)?, rule))
+        })?;
+        let numbers = |table: &str| -> rusqlite::Result<HashMap<Box<str>, i64>> {
+            let mut names = connection.prepare(&format!("SELECT name, number FROM {table}"))?;
+            names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        Ok(Names {
+            rules: rules.collect::<rusqlite::Result<_>>()?,
+            tables: numbers("watched_table")?,
+            targets: numbers("target")?,
+        })
+    }
+
+    /// The rule with this entry's commit taken in.
+    fn rule(&mut self, transaction: &Transaction<'_>, entry: &JournalEntry) -> rusqlite::Result<KnownRule> {
+        let name = entry.rule.name.as_str();
+        if !self.rules.contains_key(name) {
+            let number = add_name(transaction, "rule", name)?;
+            let rule = KnownRule { number, known_until_us: 0, committed_max_us: 0, has_moved: false };
+            self.rules.insert(name.into(), rule);
+        }
+        let known = self.rules.get_mut(name).expect("it was just added");
+        if entry.committed_us > known.committed_max_us {
+            known.committed_max_us = entry.committed_us;
+            known.has_moved = true;
+        }
+        Ok(*known)
+    }
+
+    fn write_moved(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+        for rule in self.rules.values_mut().filter(|rule| rule.has_moved) {
+            let moved = "UPDATE rule SET committed_max_us = ?2 WHERE number = ?1";
+            transaction.execute(moved, params![rule.number, rule.committed_max_us])?;
+            rule.has_moved = false;
+        }
+        Ok(())
+    }
+}
+
+fn number_of(
+    numbers: &mut HashMap<Box<str>, i64>,
+    transaction: &Transaction<'_>,
+    table: &str,
+    name: &str,
+) -> rusqlite::Result<i64> {
+    if let Some(number) = numbers.get(name) {
+        return Ok(*number);
+    }
+    let number = add_name(transaction, table, name)?;
+    numbers.insert(name.into(), number);
+    Ok(number)
+}
+
+fn add_name(transaction: &Transaction<'_>, table: &str, name: &str) -> rusqlite::Result<i64> {
+    transaction.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [name])?;
+    Ok(transaction.last_insert_rowid())
+}
+
+/// The statements of one batch.
+struct Rows<'t> {
+    transaction: &'t Transaction<'t>,
+    names: &'t mut Names,
+    add: Statement<'t>,
+    add_attempt: Statement<'t>,
+    find: Statement<'t>,
+}
+
+impl<'t> Rows<'t> {
+    fn new(transaction: &'t Transaction<'t>, names: &'t mut Names) -> rusqlite::Result<Rows<'t>> {
+        Ok(Rows {
+            transaction,
+            names,
+            add: transaction.prepare(
+                "INSERT INTO delivery (number, part, id, rule, watched_table, target, op, key, outcome, reason, merged_into, \
+                 status, attempts, times, committed_us, resolved_us) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            )?,
+            add_attempt: transaction.prepare("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
+            find: transaction.prepare(FIND)?,
+        })
+    }
+
+    fn put(&mut self, number: i64, part: i64, entry: &JournalEntry) -> rusqlite::Result<()> {
+        let rule = self.names.rule(self.transaction, entry)?;
+        let former = if may_have_a_row(entry, &rule) { self.find(entry.id)? } else { None };
+        let table_name = entry.table.to_string();
+        let table = number_of(&mut self.names.tables, self.transaction, "watched_table", &table_name)?;
+        let target = number_of(&mut self.names.targets, self.transaction, "target", &entry.target)?;
+        let (attempts_before, times_before) = former.as_ref().map_or((0, 0), |former| (former.attempts, former.times));
+        if let Some(former) = &former {
+            self.replace(former, number)?;
+        }
+        self.add.execute(params![
+            number,
+            part,
+            bytes(&entry.id),
+            rule.number,
+            table,
+            target,
+            entry.op.map(op_code),
+            entry.key.as_deref(),
+            entry.outcome.code(),
+            entry.reason,
+            entry.merged_into.as_ref().map(bytes),
+            entry.attempts.last().and_then(|attempt| attempt.status),
+            attempts_before + entry.attempts_total,
+            times_before + 1,
+            entry.committed_us,
+            entry.resolved_us,
+        ])?;
+        for attempt in &entry.attempts {
+            self.add_attempt.execute(params![
+                number,
+                attempts_before + attempt.number,
+                attempt.started_us,
+                attempt.duration_us,
+                attempt.status,
+                attempt.error.as_deref(),
+            ])?;
+        }
+        if former.is_some() {
+            let beyond = "DELETE FROM attempt WHERE delivery = ?1 AND number <= \
+                          (SELECT number FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
+            self.transaction.execute(beyond, params![number, ATTEMPTS_KEPT])?;
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, id: DeliveryId) -> rusqlite::Result<Option<FormerRow>> {
+        let row = self.find.query_row([bytes(&id)], |row| {
+            Ok(FormerRow { number: row.get(0)?, attempts: row.get(1)?, times: row.get(2)? })
+        });
+        row.optional()
+    }
+
+    fn replace(&mut self, former: &FormerRow, number: i64) -> rusqlite::Result<()> {
+        self.transaction.execute("DELETE FROM delivery WHERE number = ?1", [former.number])?;
+        self.transaction.execute("UPDATE attempt SET delivery = ?2 WHERE delivery = ?1", [former.number, number])?;
+        Ok(())
+    }
+}
+
+/// Newest parts first: what comes again is rarely old.
+pub(super) const FIND: &str = "SELECT d.number, d.attempts, d.times FROM (SELECT number FROM part ORDER BY number DESC) p \
+     CROSS JOIN delivery d INDEXED BY delivery_id ON d.part = p.number AND d.id = ?1 LIMIT 1";
+
+/// Of a rule's deliveries from the stream each comes once, in the order of commits: what was committed after all that had an
+/// entry when the journal was opened has none.
+fn may_have_a_row(entry: &JournalEntry, rule: &KnownRule) -> bool {
+    !entry.is_of_stream || entry.committed_us <= rule.known_until_us
+}
+
+pub(super) fn bytes(id: &DeliveryId) -> &[u8] {
+    let DeliveryId(id) = id;
+    Uuid::as_bytes(id)
+}
+
+/// Notes the run. The one before did not end in order, and the machine was started since: what was committed last may be lost.
+fn begin_run(connection: &mut Connection) -> rusqlite::Result<i64> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let last: Option<(Option<u64>, Option<String>)> = transaction
+        .query_row("SELECT ended_us, boot FROM run ORDER BY number DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    let boot = boot();
+    if let Some((None, boot_before)) = last
+        && (boot.is_none() || boot_before != boot)
+    {
+        let newest = "SELECT coalesce((SELECT resolved_us FROM delivery ORDER BY number DESC LIMIT 1), \
+                      (SELECT started_us FROM run ORDER BY number DESC LIMIT 1))";
+        let since_us = transaction.query_row(newest, [], |row| row.get(0))?;
+        note_gap(&transaction, since_us, None, "the machine stopped")?;
+    }
+    let begun = "INSERT INTO run (started_us, version, boot) VALUES (?1, ?2, ?3)";
+    transaction.execute(begun, params![now_us(), env!("CARGO_PKG_VERSION"), boot])?;
+    let run = transaction.last_insert_rowid();
+    transaction.commit()?;
+    Ok(run)
+}
+
+fn note_gap(
+    transaction: &Transaction<'_>,
+    since_us: u64,
+    deliveries: Option<u64>,
+    why: &str,
+) -> rusqlite::Result<usize> {
+    let gap = "INSERT INTO gap (from_us, until_us, deliveries, reason) VALUES (?1, ?2, ?3, ?4)";
+    transaction.execute(gap, params![since_us, now_us().max(since_us), deliveries, why])
+}
+
+/// Another one after each start of the machine; none where the system does not say.
+fn boot() -> Option<String> {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_string())
+}

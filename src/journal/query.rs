@@ -1,0 +1,323 @@
+//! Questions to the journal: which deliveries fit, and all about one of them.
+//!
+//! In: conditions. Out: rows, the newest first, page by page, and the gaps of the time asked for. Opens the file for reading only,
+//! beside a process that writes or without one. Keys and ids are looked up part by part, see [`schema`](super::schema).
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use uuid::Uuid;
+
+use super::Error;
+use super::batch::{FIND, bytes};
+use super::record::{JournalOutcome, shortened_key};
+use super::schema::{self, FAILED};
+use crate::change::DeliveryId;
+
+/// Which deliveries are meant: those that fit every condition that is set.
+#[derive(Debug, Clone, Default)]
+pub struct JournalFilter {
+    pub rule: Option<String>,
+    /// `schema.table`.
+    pub table: Option<String>,
+    /// As the list shows it; quotes around a text may be left out.
+    pub key: Option<String>,
+    pub outcome: Option<JournalOutcome>,
+    /// One of its attempts was answered so.
+    pub answer: Option<JournalAnswer>,
+    /// Resolved at this moment or later, in microseconds since the Unix epoch.
+    pub since_us: Option<u64>,
+    /// Resolved before this moment, in microseconds since the Unix epoch.
+    pub until_us: Option<u64>,
+    /// Only those after this one in the list.
+    pub after: Option<i64>,
+}
+
+/// What an attempt got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalAnswer {
+    Status(u16),
+    /// By its first digit.
+    Class(u16),
+    /// No answer came.
+    Network,
+}
+
+impl JournalAnswer {
+    /// `404`, `4xx`, `network`.
+    pub fn parse(text: &str) -> Option<JournalAnswer> {
+        match (text, text.strip_suffix("xx")) {
+            ("network", _) => Some(JournalAnswer::Network),
+            (_, Some(class)) => class.parse().ok().filter(|class| (1..=5).contains(class)).map(JournalAnswer::Class),
+            (status, None) => {
+                status.parse().ok().filter(|status| (100..600).contains(status)).map(JournalAnswer::Status)
+            }
+        }
+    }
+
+    fn condition(self) -> String {
+        match self {
+            JournalAnswer::Status(status @ 200..=299) => format!("status = {status}"),
+            JournalAnswer::Status(status) => format!("status = {status} AND {FAILED}"),
+            JournalAnswer::Class(2) => "status BETWEEN 200 AND 299".to_string(),
+            JournalAnswer::Class(class) => format!("status BETWEEN {class}00 AND {class}99 AND {FAILED}"),
+            JournalAnswer::Network => format!("status IS NULL AND error IS NOT NULL AND {FAILED}"),
+        }
+    }
+
+    /// Whether most attempts have it, so that reading from the newest on finds enough at once.
+    fn is_common(self) -> bool {
+        matches!(self, JournalAnswer::Class(2) | JournalAnswer::Status(200..=299))
+    }
+}
+
+/// One delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalRow {
+    /// Names it in this journal, until it comes again.
+    pub number: i64,
+    pub id: Uuid,
+    pub rule: String,
+    /// `schema.table`.
+    pub table: String,
+    pub target: String,
+    /// None: not known.
+    pub op: Option<&'static str>,
+    pub key: Option<String>,
+    pub outcome: &'static str,
+    pub reason: Option<String>,
+    pub merged_into: Option<Uuid>,
+    /// Of the last attempt.
+    pub status: Option<u16>,
+    /// None: there was no attempt.
+    pub last_error: Option<String>,
+    pub attempts: u64,
+    /// How often it was resolved.
+    pub times: u64,
+    pub committed_us: u64,
+    pub resolved_us: u64,
+    /// Of the last attempt.
+    pub duration_us: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournaledAttempt {
+    pub number: u64,
+    pub started_us: u64,
+    pub duration_us: u64,
+    pub status: Option<u16>,
+    pub error: Option<String>,
+}
+
+/// A time of which deliveries are missing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalGap {
+    pub from_us: u64,
+    pub until_us: u64,
+    /// None: it is not known how many.
+    pub deliveries: Option<u64>,
+    pub reason: String,
+}
+
+/// A part of the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JournalPage {
+    pub rows: Vec<JournalRow>,
+    /// There are more after this one.
+    pub next: Option<i64>,
+}
+
+/// An open journal, for reading.
+#[derive(Debug)]
+pub struct JournalReader {
+    pub(super) connection: Connection,
+    path: PathBuf,
+}
+
+const COLUMNS: &str = "d.number, d.id, r.name, w.name, t.name, d.op, d.key, d.outcome, d.reason, d.merged_into, d.status, \
+     d.attempts, d.times, d.committed_us, d.resolved_us, \
+     (SELECT duration_us FROM attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1), \
+     (SELECT error FROM attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1)";
+const NAMES: &str = "JOIN rule r ON r.number = d.rule JOIN watched_table w ON w.number = d.watched_table \
+     JOIN target t ON t.number = d.target";
+
+impl JournalReader {
+    /// None: there is no journal.
+    ///
+    /// # Errors
+    /// When the file can't be read, or a newer version made it.
+    pub fn open(path: &Path) -> Result<Option<JournalReader>, Error> {
+        let connection = schema::open_to_read(path)?;
+        Ok(connection.map(|connection| JournalReader { connection, path: path.to_path_buf() }))
+    }
+
+    /// The deliveries that fit, the newest first, `limit` at most.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn list(&self, filter: &JournalFilter, limit: usize) -> Result<JournalPage, Error> {
+        let rows = self.rows(filter, limit.saturating_add(1)).map_err(self.failed())?;
+        let next = rows.get(limit.wrapping_sub(1)).filter(|_| rows.len() > limit).map(|row| row.number);
+        Ok(JournalPage { rows: rows.into_iter().take(limit).collect(), next })
+    }
+
+    fn rows(&self, filter: &JournalFilter, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {
+        let mut question = Question::default();
+        let Some(()) = question.narrow(&self.connection, filter)? else { return Ok(Vec::new()) };
+        let Question { from, conditions, values } = question;
+        let conditions = if conditions.is_empty() { "1".to_string() } else { conditions.join(" AND ") };
+        let order = "ORDER BY d.resolved_us DESC, d.number DESC";
+        // Names are joined to what is shown, not to all that fits.
+        let found = format!("SELECT d.number FROM {from} WHERE {conditions} {order} LIMIT {limit}");
+        let sql = format!("SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} {order}");
+        let mut statement = self.connection.prepare(&sql)?;
+        statement.query_map(params_from_iter(values), row)?.collect()
+    }
+
+    /// The delivery with its attempts.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn show(&self, id: DeliveryId) -> Result<Option<(JournalRow, Vec<JournaledAttempt>)>, Error> {
+        let found: rusqlite::Result<Option<i64>> =
+            self.connection.query_row(FIND, [bytes(&id)], |row| row.get(0)).optional();
+        match found.map_err(self.failed())? {
+            Some(number) => self.show_number(number),
+            None => Ok(None),
+        }
+    }
+
+    /// The same by its number.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn show_number(&self, number: i64) -> Result<Option<(JournalRow, Vec<JournaledAttempt>)>, Error> {
+        self.read(number).map_err(self.failed())
+    }
+
+    fn read(&self, number: i64) -> rusqlite::Result<Option<(JournalRow, Vec<JournaledAttempt>)>> {
+        let sql = format!("SELECT {COLUMNS} FROM delivery d {NAMES} WHERE d.number = ?1");
+        let Some(delivery) = self.connection.query_row(&sql, [number], row).optional()? else { return Ok(None) };
+        let attempts =
+            "SELECT number, started_us, duration_us, status, error FROM attempt WHERE delivery = ?1 ORDER BY number";
+        let mut attempts = self.connection.prepare(attempts)?;
+        let attempts = attempts.query_map([number], |row| {
+            Ok(JournaledAttempt {
+                number: row.get(0)?,
+                started_us: row.get(1)?,
+                duration_us: row.get(2)?,
+                status: row.get(3)?,
+                error: row.get(4)?,
+            })
+        })?;
+        Ok(Some((delivery, attempts.collect::<rusqlite::Result<_>>()?)))
+    }
+
+    /// The gaps within this time, the oldest first.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn gaps(&self, since_us: u64, until_us: u64) -> Result<Vec<JournalGap>, Error> {
+        let read = || -> rusqlite::Result<Vec<JournalGap>> {
+            let mut gaps = self.connection.prepare(
+                "SELECT from_us, until_us, deliveries, reason FROM gap WHERE until_us >= ?1 AND from_us < ?2 ORDER BY number",
+            )?;
+            let gap = |row: &Row<'_>| {
+                Ok(JournalGap {
+                    from_us: row.get(0)?,
+                    until_us: row.get(1)?,
+                    deliveries: row.get(2)?,
+                    reason: row.get(3)?,
+                })
+            };
+            gaps.query_map([since_us, until_us.min(i64::MAX as u64)], gap)?.collect()
+        };
+        read().map_err(self.failed())
+    }
+
+    pub(super) fn failed(&self) -> impl Fn(rusqlite::Error) -> Error + use<> {
+        Error::of(&self.path)
+    }
+}
+
+/// The SQL of a filter.
+#[derive(Debug, Default)]
+struct Question {
+    from: String,
+    conditions: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Question {
+    /// None: nothing fits, because a name does not occur.
+    fn narrow(&mut self, connection: &Connection, filter: &JournalFilter) -> rusqlite::Result<Option<()>> {
+        self.from = "delivery d".to_string();
+        for (column, name) in [("rule", &filter.rule), ("watched_table", &filter.table)] {
+            let Some(name) = name else { continue };
+            let number: Option<i64> = connection
+                .query_row(&format!("SELECT number FROM {column} WHERE name = ?1"), [name], |row| row.get(0))
+                .optional()?;
+            let Some(number) = number else { return Ok(None) };
+            self.conditions.push(format!("d.{column} = {number}"));
+        }
+        if let Some(key) = &filter.key {
+            let key = shortened_key(key);
+            self.from = "part p CROSS JOIN delivery d INDEXED BY delivery_key ON d.part = p.number".to_string();
+            self.conditions.push("d.key IN (?, ?)".to_string());
+            self.values.extend([Value::Text(serde_json::Value::from(key.as_str()).to_string()), Value::Text(key)]);
+        }
+        if let Some(outcome) = filter.outcome {
+            let is_rare = outcome != JournalOutcome::Delivered;
+            let by_index = if is_rare { " AND d.outcome <> 0" } else { "" };
+            self.conditions.push(format!("d.outcome = {}{by_index}", outcome.code()));
+        }
+        if let Some(answer) = filter.answer {
+            let condition = answer.condition();
+            self.conditions.push(match answer.is_common() || filter.key.is_some() {
+                true => format!("EXISTS (SELECT 1 FROM attempt WHERE delivery = d.number AND {condition})"),
+                false => format!("d.number IN (SELECT delivery FROM attempt WHERE {condition})"),
+            });
+        }
+        for (sign, moment) in [(">=", filter.since_us), ("<", filter.until_us)] {
+            let moment = moment.map(|us| us.min(i64::MAX as u64));
+            self.conditions.extend(moment.map(|us| format!("d.resolved_us {sign} {us}")));
+        }
+        if let Some(after) = filter.after {
+            // Of a row that was deleted, what follows its number is not known: then all older numbers.
+            let after_us: Option<i64> = connection
+                .query_row("SELECT resolved_us FROM delivery WHERE number = ?1", [after], |row| row.get(0))
+                .optional()?;
+            self.conditions.push(match after_us {
+                Some(us) => format!("(d.resolved_us, d.number) < ({us}, {after})"),
+                None => format!("d.number < {after}"),
+            });
+        }
+        Ok(Some(()))
+    }
+}
+
+fn row(row: &Row<'_>) -> rusqlite::Result<JournalRow> {
+    let uuid = |bytes: Vec<u8>| Uuid::from_slice(&bytes).unwrap_or_default();
+    let word = |words: &[&'static str], code: i64| usize::try_from(code).ok().and_then(|code| words.get(code)).copied();
+    let op: Option<i64> = row.get(5)?;
+    Ok(JournalRow {
+        number: row.get(0)?,
+        id: uuid(row.get(1)?),
+        rule: row.get(2)?,
+        table: row.get(3)?,
+        target: row.get(4)?,
+        op: op.and_then(|code| word(&["insert", "update", "delete", "read", "truncate"], code)),
+        key: row.get(6)?,
+        outcome: word(&JournalOutcome::ALL.map(JournalOutcome::as_str), row.get(7)?).unwrap_or("?"),
+        reason: row.get(8)?,
+        merged_into: row.get::<_, Option<Vec<u8>>>(9)?.map(uuid),
+        status: row.get(10)?,
+        attempts: row.get(11)?,
+        times: row.get(12)?,
+        committed_us: row.get(13)?,
+        resolved_us: row.get(14)?,
+        duration_us: row.get(15)?,
+        last_error: row.get(16)?,
+    })
+}

@@ -1,0 +1,163 @@
+//! The journal's file: its tables, their version, and how it is opened.
+//!
+//! In: a path. Out: a connection that may write, or one that may only read. docs/journal.md describes the tables for people with
+//! other tools: a change here is a change there. Indexes on values without an order (ids, keys) begin with the part: so
+//! entries that are written together touch few pages, and a search asks each part once.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::Error;
+
+/// The version of the tables, in `PRAGMA user_version`.
+const VERSION: i64 = 1;
+
+/// Entries of one part. More: an index is written in more places at a time. Fewer: a search asks more parts.
+pub(super) const PART_ENTRIES: i64 = 1 << 15;
+
+/// How long another process may keep the file locked.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages that the connection which writes keeps in memory, in KiB: a part's pages of all indexes fit.
+const CACHE_KIB: i64 = 16 << 10;
+
+/// Bytes of the write-ahead log that stay on the disk when it is empty.
+const WAL_BYTES_KEPT: i64 = 64 << 20;
+
+/// The file in the data directory.
+pub fn journal_file(data: &Path) -> PathBuf {
+    data.join("journal.sqlite")
+}
+
+/// The condition of the index of attempts that did not get a 2xx: queries repeat it word for word, or it is not used.
+pub(super) const FAILED: &str = "(error IS NOT NULL OR status NOT BETWEEN 200 AND 299)";
+
+const TABLES: &str = "
+CREATE TABLE rule (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, committed_max_us INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE watched_table (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE target (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+CREATE TABLE part (number INTEGER PRIMARY KEY);
+CREATE TABLE delivery (
+    number INTEGER PRIMARY KEY,
+    part INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    rule INTEGER NOT NULL,
+    watched_table INTEGER NOT NULL,
+    target INTEGER NOT NULL,
+    op INTEGER,
+    key TEXT,
+    outcome INTEGER NOT NULL,
+    reason TEXT,
+    merged_into BLOB,
+    status INTEGER,
+    attempts INTEGER NOT NULL,
+    times INTEGER NOT NULL,
+    committed_us INTEGER NOT NULL,
+    resolved_us INTEGER NOT NULL
+);
+CREATE INDEX delivery_id ON delivery (part, id);
+CREATE INDEX delivery_key ON delivery (part, key);
+CREATE INDEX delivery_time ON delivery (resolved_us);
+CREATE INDEX delivery_rule ON delivery (rule, resolved_us);
+CREATE INDEX delivery_outcome ON delivery (outcome, resolved_us) WHERE outcome <> 0;
+CREATE TABLE attempt (
+    delivery INTEGER NOT NULL,
+    number INTEGER NOT NULL,
+    started_us INTEGER NOT NULL,
+    duration_us INTEGER NOT NULL,
+    status INTEGER,
+    error TEXT,
+    PRIMARY KEY (delivery, number)
+) WITHOUT ROWID;
+CREATE TABLE run (
+    number INTEGER PRIMARY KEY,
+    started_us INTEGER NOT NULL,
+    ended_us INTEGER,
+    version TEXT NOT NULL,
+    boot TEXT
+);
+CREATE TABLE gap (
+    number INTEGER PRIMARY KEY,
+    from_us INTEGER NOT NULL,
+    until_us INTEGER NOT NULL,
+    deliveries INTEGER,
+    reason TEXT NOT NULL
+);
+CREATE VIEW deliveries AS SELECT
+    d.number,
+    lower(substr(hex(d.id), 1, 8) || '-' || substr(hex(d.id), 9, 4) || '-' || substr(hex(d.id), 13, 4) || '-'
+        || substr(hex(d.id), 17, 4) || '-' || substr(hex(d.id), 21)) AS id,
+    strftime('%Y-%m-%dT%H:%M:%fZ', d.resolved_us / 1e6, 'unixepoch') AS resolved_at,
+    strftime('%Y-%m-%dT%H:%M:%fZ', d.committed_us / 1e6, 'unixepoch') AS committed_at,
+    r.name AS rule,
+    w.name AS watched_table,
+    t.name AS target,
+    CASE d.op WHEN 0 THEN 'insert' WHEN 1 THEN 'update' WHEN 2 THEN 'delete' WHEN 3 THEN 'read' WHEN 4 THEN 'truncate' END AS op,
+    d.key,
+    CASE d.outcome WHEN 0 THEN 'delivered' WHEN 1 THEN 'dead' WHEN 2 THEN 'blocked' WHEN 3 THEN 'merged' END AS outcome,
+    d.reason,
+    d.status,
+    d.attempts,
+    d.times
+    FROM delivery d JOIN rule r ON r.number = d.rule JOIN watched_table w ON w.number = d.watched_table
+        JOIN target t ON t.number = d.target;
+";
+
+/// Opens the journal to write to it, or makes one.
+pub(super) fn open(path: &Path) -> Result<Connection, Error> {
+    // SQLite gives its other files the mode of this one: they hold keys.
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(Error::io(path))?;
+    let connection =
+        Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let mut connection = connection.map_err(Error::of(path))?;
+    prepare(&mut connection, path)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
+    let failed = Error::of(path);
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(&failed)?;
+    let found = version(connection, path)?;
+    if found == 0 {
+        // So that a file that had to shrink can shrink. Counts only before the first table.
+        connection.pragma_update(None, "auto_vacuum", "incremental").map_err(&failed)?;
+    }
+    connection.pragma_update(None, "journal_mode", "wal").map_err(&failed)?;
+    connection.pragma_update(None, "synchronous", "normal").map_err(&failed)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB).map_err(&failed)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT).map_err(&failed)?;
+    if found == 0 {
+        let transaction = connection.transaction().map_err(&failed)?;
+        transaction.execute_batch(TABLES).map_err(&failed)?;
+        let index = format!("CREATE INDEX attempt_failed ON attempt (status, delivery) WHERE {FAILED}");
+        transaction.execute_batch(&index).map_err(&failed)?;
+        transaction.pragma_update(None, "user_version", VERSION).map_err(&failed)?;
+        transaction.commit().map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Opens the journal to read it, whether a process writes to it or not. None: there is none.
+pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, Error> {
+    if !path.try_exists().map_err(Error::io(path))? {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(Error::of(path))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(Error::of(path))?;
+    // Made, and nothing written yet.
+    Ok((version(&connection, path)? > 0).then_some(connection))
+}
+
+/// The version of the tables; 0 in an empty file.
+fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
+    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(Error::of(path))?;
+    match found {
+        0..=VERSION => Ok(found),
+        _ => Err(Error::Newer { path: path.to_path_buf(), found, known: VERSION }),
+    }
+}

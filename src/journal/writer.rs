@@ -1,0 +1,154 @@
+//! The one thread that writes the journal.
+//!
+//! In: batches from the queue. Out: rows, each batch committed before its barrier falls. A batch that can't be written is counted
+//! and forgotten, and the file is opened again later: one ERROR says that it began, one line that it is over, and a row in
+//! `gap` what is missing. Deletes old entries between batches.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Error;
+use super::batch::OpenJournal;
+use super::queue::{JournalQueue, JournalWork, Missed};
+use super::record::JournalEntry;
+use super::retention::{self, FileSize, STEP_ENTRIES};
+use crate::clock::now_us;
+use crate::config::JournalSettings;
+use crate::telemetry::Metrics;
+
+/// Without entries, old ones are looked for so often.
+const INSPECTION_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A file that can't be written is opened again after this time.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+
+/// The reason of a gap after a failure.
+const NOT_WRITTEN: &str = "the journal could not be written";
+
+pub(super) struct JournalWriter {
+    path: PathBuf,
+    settings: JournalSettings,
+    queue: Arc<JournalQueue>,
+    metrics: Arc<Metrics>,
+    open: Option<Opened>,
+    /// What is to be noted as a gap.
+    missed: Missed,
+    /// Since the last failure; none where all is well.
+    failed_at: Option<Instant>,
+    pub retry_after: Duration,
+}
+
+struct Opened {
+    journal: OpenJournal,
+    /// To notice that the file was moved away.
+    inode: Option<u64>,
+}
+
+impl JournalWriter {
+    pub fn new(
+        path: PathBuf,
+        settings: JournalSettings,
+        queue: Arc<JournalQueue>,
+        metrics: Arc<Metrics>,
+    ) -> JournalWriter {
+        let missed = Missed::default();
+        JournalWriter { path, settings, queue, metrics, open: None, missed, failed_at: None, retry_after: RETRY_AFTER }
+    }
+
+    /// Writes until the queue is closed and empty.
+    pub fn run(mut self) {
+        self.write(&[]);
+        let mut has_more = true;
+        loop {
+            match self.queue.take(if has_more { Duration::ZERO } else { INSPECTION_INTERVAL }) {
+                JournalWork::Write { entries, through, missed } => {
+                    self.missed.add(missed);
+                    self.write(&entries);
+                    self.queue.done(through);
+                    has_more = self.delete_old(entries.len());
+                }
+                JournalWork::Idle => has_more = self.delete_old(0),
+                JournalWork::End => break,
+            }
+        }
+        if self.missed.deliveries > 0 {
+            self.write(&[]);
+        }
+        if let Some(opened) = self.open.take()
+            && let Err(error) = opened.journal.end()
+        {
+            tracing::warn!(%error, "the journal could not note that it ended in order");
+        }
+    }
+
+    fn write(&mut self, entries: &[JournalEntry]) {
+        match self.try_write(entries) {
+            Ok(true) => {
+                if self.failed_at.take().is_some() {
+                    let missed = self.missed.deliveries;
+                    tracing::info!(missed, "the journal is written again; table `gap` says what is missing");
+                }
+                self.missed = Missed::default();
+            }
+            // It is not time yet to open the file again.
+            Ok(false) => self.missed.add(self.queue.miss(entries)),
+            Err(error) => {
+                self.missed.add(self.queue.miss(entries));
+                self.fail(&error);
+            }
+        }
+    }
+
+    fn try_write(&mut self, entries: &[JournalEntry]) -> Result<bool, Error> {
+        if self.failed_at.is_some_and(|at| at.elapsed() < self.retry_after) {
+            return Ok(false);
+        }
+        if self.open.as_ref().is_some_and(|opened| opened.inode != inode(&self.path)) {
+            tracing::warn!(path = %self.path.display(), "the journal's file was moved away; making a new one");
+            self.open = None;
+        }
+        if self.open.is_none() {
+            let journal = OpenJournal::open(&self.path)?;
+            self.open = Some(Opened { journal, inode: inode(&self.path) });
+        }
+        let opened = self.open.as_mut().expect("it was just opened");
+        if !entries.is_empty() || self.missed.deliveries > 0 {
+            opened.journal.write(entries, self.missed, NOT_WRITTEN)?;
+        }
+        Ok(true)
+    }
+
+    fn fail(&mut self, error: &Error) {
+        // What the connection knows of names may not be in the file.
+        self.open = None;
+        if self.failed_at.replace(Instant::now()).is_none() {
+            tracing::error!(%error, "the journal can't be written: deliveries go on and are not journaled");
+        }
+    }
+
+    /// True: there is more to delete.
+    fn delete_old(&mut self, written: usize) -> bool {
+        let Some(Opened { journal, .. }) = &mut self.open else { return false };
+        // Twice as many as came: else a file that is too large stays so.
+        let entries_max = STEP_ENTRIES.max(2 * written as i64);
+        let deleted = retention::step(&mut journal.connection, &self.settings, now_us(), entries_max);
+        let size = deleted.and_then(|has_more| Ok((has_more, FileSize::of(&journal.connection)?)));
+        match size.map_err(Error::of(&self.path)) {
+            Ok((has_more, size)) => {
+                self.metrics.journal_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+                has_more
+            }
+            Err(error) => {
+                self.fail(&error);
+                false
+            }
+        }
+    }
+}
+
+fn inode(path: &std::path::Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}

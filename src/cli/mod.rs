@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod confirm;
 mod dead_letters;
+mod deliveries;
 mod export;
 mod init;
 mod instance;
@@ -32,6 +33,7 @@ mod schema;
 mod signals;
 mod source_settings;
 mod source_watch;
+mod stats;
 mod status;
 mod store;
 mod tail;
@@ -103,6 +105,11 @@ enum Command {
     /// List, show, export, replay, resolve and discard dead letters: deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::DeadLettersCommand),
+    /// List and show what was delivered, if a journal is kept
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Deliveries(deliveries::DeliveriesCommand),
+    /// Count deliveries and durations by rule and hour, if a journal is kept
+    Stats(stats::StatsArgs),
     /// List the targets that rules call, and make one available again
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Target(target::TargetCommand),
@@ -162,6 +169,8 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
             Command::Position(command) => position::run(command, &file).await,
             Command::DeadLetters(command) => dead_letters::run(command, &file).await,
+            Command::Deliveries(command) => deliveries::run(command, &file),
+            Command::Stats(args) => stats::run(args, &file),
             Command::Target(command) => target::run(command, &file).await,
             Command::Store(command) => store::run(command, &file).await,
             Command::Preview(args) => preview::run(args, &file).await,

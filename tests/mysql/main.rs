@@ -23,6 +23,7 @@ mod geometry;
 mod gtid_mode;
 mod init;
 mod isolation;
+mod journal;
 mod keys;
 mod login;
 mod outcomes;

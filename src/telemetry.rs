@@ -9,7 +9,9 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RuleLabel {
@@ -36,6 +38,33 @@ pub struct TargetLabel {
     pub target: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReasonLabels {
+    pub rule: String,
+    /// As dead letters say it.
+    pub reason: &'static str,
+}
+
+/// Durations by rule, in seconds.
+#[derive(Debug, Clone)]
+pub struct Durations(Family<RuleLabel, Histogram, fn() -> Histogram>);
+
+/// From a call within one machine to a delivery that waited through an outage.
+const DURATION_BUCKETS: [f64; 12] = [0.001, 0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0, 3600.0];
+
+impl Default for Durations {
+    fn default() -> Durations {
+        Durations(Family::new_with_constructor(|| Histogram::new(DURATION_BUCKETS)))
+    }
+}
+
+impl Durations {
+    /// Those of one rule.
+    pub fn of(&self, rule: &str) -> Histogram {
+        self.0.get_or_create_owned(&RuleLabel { rule: rule.to_owned() })
+    }
+}
+
 /// All counters and gauges; cheap to share behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -45,6 +74,14 @@ pub struct Metrics {
     pub changes_matched: Family<RuleLabel, Counter>,
     pub deliveries: Family<OutcomeLabels, Counter>,
     pub attempts: Family<AttemptLabels, Counter>,
+    /// Attempts that were not the first of their call.
+    pub retries: Family<RuleLabel, Counter>,
+    /// From the request to its answer, or to the lack of one.
+    pub attempt_duration: Durations,
+    /// From the commit of a change to the outcome of its delivery; of blocked ones to their being stored.
+    pub delivery_duration: Durations,
+    /// Deliveries that became dead letters.
+    pub letters_made: Family<ReasonLabels, Counter>,
     /// 1 while nothing but probes is sent to the target, because it did not answer.
     pub target_unavailable: Family<TargetLabel, Gauge>,
     pub target_outages: Family<TargetLabel, Counter>,
@@ -63,6 +100,12 @@ pub struct Metrics {
     pub last_checkpoint: Gauge<f64, AtomicU64>,
     /// Times that the machine's clock was set.
     pub clock_jumps: Counter,
+    /// Attempts under way.
+    pub rule_in_flight: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// Deliveries that wait for their next attempt.
+    pub rule_in_retry: Family<RuleLabel, Gauge<i64, AtomicI64>>,
+    /// 1 while the rule's reader has given up, else 0.
+    pub rule_stopped: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     pub rule_unresolved: Family<RuleLabel, Gauge<i64, AtomicI64>>,
     /// 1 while the main stream goes on without the rule, else 0.
     pub rule_detached: Family<RuleLabel, Gauge<i64, AtomicI64>>,
@@ -110,6 +153,24 @@ impl Metrics {
         r.register("changes_matched", "Row changes that matched a rule", self.changes_matched.clone());
         r.register("deliveries", "Deliveries resolved, by rule and outcome", self.deliveries.clone());
         r.register("attempts", "HTTP requests sent, by rule and class of the answer", self.attempts.clone());
+        r.register("retries", "Attempts that were not the first of their call", self.retries.clone());
+        r.register_with_unit(
+            "attempt_duration",
+            "From the request to its answer, or to the lack of one",
+            Unit::Seconds,
+            self.attempt_duration.0.clone(),
+        );
+        r.register_with_unit(
+            "delivery_duration",
+            "From the commit of a change to the outcome of its delivery",
+            Unit::Seconds,
+            self.delivery_duration.0.clone(),
+        );
+        r.register("dead_letters_made", "Deliveries that became dead letters, by reason", self.letters_made.clone());
+        r.register("build", "The version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
+        r.register("rule_in_flight", "Attempts under way", self.rule_in_flight.clone());
+        r.register("rule_in_retry", "Deliveries that wait for their next attempt", self.rule_in_retry.clone());
+        r.register("rule_stopped", "1 while the rule's reader has given up", self.rule_stopped.clone());
         r.register(
             "target_unavailable",
             "1 while a target is unavailable and gets only probes",

@@ -1,29 +1,36 @@
 //! The counters of attempts, found once per rule: counting an attempt is one atomic addition.
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 
-use crate::failure::Answer;
-use crate::telemetry::{AttemptLabels, Metrics};
+use crate::failure::{Answer, Attempt};
+use crate::telemetry::{AttemptLabels, Metrics, RuleLabel};
 
 const CLASSES: [&str; 6] = ["2xx", "3xx", "4xx", "5xx", "other", "error"];
 
-/// One rule's counters, one for each class of answers.
+/// One rule's counters.
 #[derive(Debug)]
-pub(super) struct AttemptCounters([Counter; CLASSES.len()]);
+pub(super) struct AttemptCounters {
+    by_class: [Counter; CLASSES.len()],
+    retries: Counter,
+    durations: Histogram,
+}
 
 /// An index into the classes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct AnswerClass(usize);
+struct AnswerClass(usize);
 
 impl AttemptCounters {
     pub fn new(metrics: &Metrics, rule: &str) -> AttemptCounters {
-        AttemptCounters(
-            CLASSES
-                .map(|status| metrics.attempts.get_or_create_owned(&AttemptLabels { rule: rule.to_owned(), status })),
-        )
+        let label = |status| AttemptLabels { rule: rule.to_owned(), status };
+        AttemptCounters {
+            by_class: CLASSES.map(|status| metrics.attempts.get_or_create_owned(&label(status))),
+            retries: metrics.retries.get_or_create_owned(&RuleLabel { rule: rule.to_owned() }),
+            durations: metrics.attempt_duration.of(rule),
+        }
     }
 
-    pub fn class(answer: &Answer) -> AnswerClass {
+    fn class(answer: &Answer) -> AnswerClass {
         AnswerClass(match answer {
             Answer::Status { status: status @ 200..=599, .. } => usize::from(status / 100 - 2),
             Answer::Written { .. } => 0,
@@ -32,8 +39,13 @@ impl AttemptCounters {
         })
     }
 
-    pub fn count(&self, class: AnswerClass) {
-        self.0[class.0].inc();
+    /// `earlier`: attempts of the same call before this one.
+    pub fn count(&self, attempt: &Attempt, earlier: u64) {
+        self.by_class[AttemptCounters::class(&attempt.answer).0].inc();
+        self.durations.observe(attempt.duration_us as f64 / 1e6);
+        if earlier > 0 {
+            self.retries.inc();
+        }
     }
 }
 

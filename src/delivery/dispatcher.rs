@@ -17,7 +17,6 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use crate::delivery::admission::{Admission, AttemptEnd};
 use crate::delivery::attempt::{self, Ended, Sent};
 use crate::delivery::bundle::Bundle;
-use crate::delivery::counters::AttemptCounters;
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::sink::Sinks;
@@ -375,7 +374,7 @@ impl Dispatcher {
         let counts = self.admission.ended(target, &of_target, &mut self.lanes, Instant::now);
         let under_way = self.under_way[place as usize].as_mut().expect("the call has not ended");
         log(&under_way.bundle, under_way.attempts.total() + 1, &attempt);
-        self.known[under_way.rule as usize].counters.count(AttemptCounters::class(&attempt.answer));
+        self.known[under_way.rule as usize].counters.count(&attempt, under_way.attempts.total());
         let is_split = under_way.bundle.is_split_by(judged.verdict, &attempt.answer);
         let retry_after = judged.asked_wait();
         let results = judged.results.take();

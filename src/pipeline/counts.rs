@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicI64, AtomicU64};
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
+use crate::clock::now_us;
 use crate::delivery::{Completed, Outcome};
-use crate::telemetry::{Metrics, OutcomeLabels, RuleLabel};
+use crate::telemetry::{Metrics, OutcomeLabels, ReasonLabels, RuleLabel};
 
 /// See the module's header.
 #[derive(Debug)]
@@ -23,7 +25,11 @@ pub(super) struct RuleMetrics {
     pub detached: Gauge<i64, AtomicI64>,
     pub paused: Gauge<i64, AtomicI64>,
     pub lacks_column: Gauge<i64, AtomicI64>,
+    pub stopped: Gauge<i64, AtomicI64>,
+    pub in_flight: Gauge<i64, AtomicI64>,
+    pub in_retry: Gauge<i64, AtomicI64>,
     pub lag_seconds: Gauge<f64, AtomicU64>,
+    durations: Histogram,
 }
 
 impl RuleMetrics {
@@ -43,15 +49,26 @@ impl RuleMetrics {
             detached: metrics.rule_detached.get_or_create_owned(&label),
             paused: metrics.rule_paused.get_or_create_owned(&label),
             lacks_column: metrics.rule_lacks_column.get_or_create_owned(&label),
+            stopped: metrics.rule_stopped.get_or_create_owned(&label),
+            in_flight: metrics.rule_in_flight.get_or_create_owned(&label),
+            in_retry: metrics.rule_in_retry.get_or_create_owned(&label),
             lag_seconds: metrics.rule_lag_seconds.get_or_create_owned(&label),
+            durations: metrics.delivery_duration.of(rule),
         }
     }
 
     /// Counts what came of a delivery, and of those merged into it.
-    pub fn settled(&self, completed: &Completed) {
-        match completed.outcome {
+    pub fn settled(&self, completed: &Completed, metrics: &Metrics) {
+        let Completed { delivery, outcome, .. } = completed;
+        let age_us = now_us().saturating_sub(delivery.change.transaction.committed_at_us);
+        self.durations.observe(age_us as f64 / 1e6);
+        match outcome {
             Outcome::Delivered { .. } => self.delivered.inc(),
-            Outcome::Dead(_) => self.dead.inc(),
+            Outcome::Dead(failure) => {
+                let labels = ReasonLabels { rule: delivery.rule.name.clone(), reason: failure.reason.as_str() };
+                metrics.letters_made.get_or_create_owned(&labels).inc();
+                self.dead.inc()
+            }
             Outcome::Blocked { .. } => self.blocked.inc(),
         };
         if !completed.merged.is_empty() {
@@ -66,6 +83,9 @@ impl RuleMetrics {
         metrics.rule_detached.remove(&label);
         metrics.rule_paused.remove(&label);
         metrics.rule_lacks_column.remove(&label);
+        metrics.rule_stopped.remove(&label);
+        metrics.rule_in_flight.remove(&label);
+        metrics.rule_in_retry.remove(&label);
         metrics.rule_lag_seconds.remove(&label);
     }
 }

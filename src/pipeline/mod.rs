@@ -283,7 +283,7 @@ impl Pipeline {
         self.replays.releases.review();
         self.withdraw_paused();
         outcome::log_more(&self.letter_log.take_over(Instant::now().into_std()));
-        self.streams.report_metrics();
+        self.streams.report_metrics(&self.deliveries.dispatcher);
         self.streams.forget_what_never_came();
         self.streams.manage_readers();
         let why_over = |saga: &store::StoredSaga| self.streams.why_over(saga);

@@ -15,6 +15,7 @@ use super::detach_timeout::DetachTimeout;
 use super::feed::Feed;
 use crate::change::{Change, DeliveryId};
 use crate::clock::now_us;
+use crate::delivery::RuleUnderWay;
 use crate::lag::{Lag, OldestChange};
 use crate::outcome::reached::Reached;
 use crate::outcome::tracker::{Opening, Tracker};
@@ -140,15 +141,19 @@ impl RuleStream {
     }
 
     /// Reports its state in the metrics.
-    pub fn report_metrics(&mut self, metrics: &Metrics, lag: Lag) {
+    pub fn report_metrics(&mut self, metrics: &Metrics, lag: Lag, under_way: RuleUnderWay) {
         let (unresolved, is_detached) = (self.tracker.unresolved(), self.detached.is_some());
         let lacks_column = self.lacks().is_some();
+        let is_stopped = self.detached.as_ref().is_some_and(|detached| detached.error.is_some());
         let is_paused = self.paused.is_some() || lacks_column;
         let counts = self.counts(metrics);
         counts.unresolved.set(unresolved as i64);
         counts.detached.set(i64::from(is_detached));
         counts.paused.set(i64::from(is_paused));
         counts.lacks_column.set(i64::from(lacks_column));
+        counts.stopped.set(i64::from(is_stopped));
+        counts.in_flight.set(under_way.in_flight as i64);
+        counts.in_retry.set(under_way.in_retry as i64);
         counts.lag_seconds.set(lag.seconds());
     }
 

@@ -159,8 +159,8 @@ impl Streams {
         let rule = &completed.delivery.rule.name;
         let stream = self.find(rule);
         match stream {
-            Some(at) => self.rules[at].counts(&self.metrics).settled(completed),
-            None => RuleMetrics::of(&self.metrics, rule).settled(completed),
+            Some(at) => self.rules[at].counts(&self.metrics).settled(completed, &self.metrics),
+            None => RuleMetrics::of(&self.metrics, rule).settled(completed, &self.metrics),
         }
         stream
     }

@@ -32,6 +32,7 @@ mod parsers;
 mod position;
 mod preview;
 mod preview_and_run;
+mod prometheus;
 mod random_tables;
 mod redact;
 mod replays;

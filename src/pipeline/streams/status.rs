@@ -50,7 +50,7 @@ impl Streams {
     }
 
     /// Reports the state of all rules in the metrics.
-    pub fn report_metrics(&mut self) {
+    pub fn report_metrics(&mut self, dispatcher: &Dispatcher) {
         let (mut deliveries, mut bytes) = (0, 0);
         let now_us = now_us();
         let unread = self.main.oldest_unread(now_us);
@@ -60,7 +60,7 @@ impl Streams {
             bytes += stream.tracker.unresolved_bytes();
             let of_rule = stream.oldest(stream.oldest_unread(unread, now_us));
             oldest = oldest.or_older(of_rule);
-            stream.report_metrics(&self.metrics, of_rule.lag(now_us));
+            stream.report_metrics(&self.metrics, of_rule.lag(now_us), dispatcher.counts(&stream.name));
         }
         self.metrics.lag_seconds.set(oldest.lag(now_us).seconds());
         self.metrics.window_deliveries.set(deliveries as i64);

@@ -5,7 +5,8 @@
 
 use tokio::sync::mpsc;
 
-use super::dead_letters::{DeadLetters, Error, Pages, whole_view};
+use super::dead_letters::{DeadLetters, Error, Pages};
+use super::letter_view::whole_view;
 use super::selecting::filter;
 use super::view::{ExportReport, LetterView, Selection};
 use crate::store::DeadLetterHead;

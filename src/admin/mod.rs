@@ -18,6 +18,7 @@ mod export;
 mod grouping;
 mod health;
 mod http;
+mod letter_view;
 mod live_rules;
 mod position;
 mod pulse;

@@ -152,3 +152,38 @@ impl JournalWriter {
 fn inode(path: &std::path::Path) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{completed, delivered};
+    use super::super::{JournalFilter, JournalReader, journal_file};
+    use super::*;
+
+    #[test]
+    fn after_a_full_disk_the_journal_goes_on_with_the_names_that_are_in_the_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let metrics = Arc::new(Metrics::default());
+        let path = journal_file(directory.path());
+        let settings = JournalSettings { keep: Duration::MAX, bytes_max: u64::MAX };
+        let queue = Arc::new(JournalQueue::new(Arc::clone(&metrics)));
+        let mut writer = JournalWriter::new(path.clone(), settings, queue, Arc::clone(&metrics));
+        writer.retry_after = Duration::ZERO;
+        writer.write(&[]);
+        let connection = &writer.open.as_ref().expect("open").journal.connection;
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).expect("pages");
+        connection.pragma_update(None, "max_page_count", pages + 2).expect("a limit");
+        let entries: Vec<JournalEntry> = (1..=500)
+            .flat_map(|id| JournalEntry::all_of(&completed("", id, &["id"], &[0], delivered())).collect::<Vec<_>>())
+            .collect();
+        writer.write(&entries);
+        assert_eq!((writer.missed.deliveries, metrics.journal_deliveries_missed.get()), (500, 500));
+        // The limit is of the connection: a new one finds room.
+        writer.write(&entries[..1]);
+        assert_eq!(writer.missed, Missed::default());
+        let reader = JournalReader::open(&path).expect("readable").expect("a journal");
+        let rows = reader.list(&JournalFilter::default(), 10).expect("a page").rows;
+        assert_eq!(rows.iter().map(|row| row.rule.as_str()).collect::<Vec<_>>(), ["paid"]);
+        let gaps = reader.gaps(0, u64::MAX).expect("gaps");
+        assert_eq!(gaps.iter().map(|gap| gap.deliveries).collect::<Vec<_>>(), [Some(500)]);
+    }
+}

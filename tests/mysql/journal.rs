@@ -107,12 +107,17 @@ async fn delivered_retried_and_dead_deliveries_are_listed_shown_and_counted() {
     );
     assert!(listed(home, &["--outcome", "dead"], 0).is_empty());
 
-    // The same without a daemon.
+    // The same without a daemon, also a replay.
+    server.query(&format!("INSERT INTO {database}.jobs VALUES (10009, 'dead')")).await;
+    listed(home, &["--key", "10009", "--outcome", "dead"], 1);
     program.terminate();
     let mut program = program;
     assert_eq!(program.wait(DEADLINE), 0);
     let list = program.home().run(&["deliveries", "list"]).stdout;
-    assert_eq!(list.lines().count(), 4, "{list}");
+    assert_eq!(list.lines().count(), 5, "{list}");
+    assert_eq!(program.home().run(&["dead-letters", "replay", "--all"]).code, 0);
+    let replayed = listed(program.home(), &["--key", "10009"], 1);
+    assert_eq!((&replayed[0]["outcome"], &replayed[0]["times"]), (&json!("delivered"), &json!(2)));
     for text in ["a body that is not kept", "retried"] {
         assert!(!contains(&program.home().path("data/journal.sqlite"), text), "{text}");
     }

@@ -51,7 +51,7 @@ pub(super) struct ListDeliveriesArgs {
     /// Only those of the row with this primary key: 10006, or 'a=7, b=\"x\"' where the key has several columns
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// Only those that ended so: delivered, dead, blocked or merged
+    /// Only those that ended so: delivered, dead, blocked or coalesced
     #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<JournalOutcome>,
     /// Only those with an attempt that got this answer: a status such as 404, a class such as 4xx, or network for none

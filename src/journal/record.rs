@@ -29,19 +29,19 @@ pub enum JournalOutcome {
     /// Not attempted: it waits behind a dead letter.
     Blocked,
     /// It became a part of a later delivery of its key.
-    Merged,
+    Coalesced,
 }
 
 impl JournalOutcome {
     pub const ALL: [JournalOutcome; 4] =
-        [JournalOutcome::Delivered, JournalOutcome::Dead, JournalOutcome::Blocked, JournalOutcome::Merged];
+        [JournalOutcome::Delivered, JournalOutcome::Dead, JournalOutcome::Blocked, JournalOutcome::Coalesced];
 
     pub fn as_str(self) -> &'static str {
         match self {
             JournalOutcome::Delivered => "delivered",
             JournalOutcome::Dead => "dead",
             JournalOutcome::Blocked => "blocked",
-            JournalOutcome::Merged => "merged",
+            JournalOutcome::Coalesced => "coalesced",
         }
     }
 
@@ -55,7 +55,7 @@ impl JournalOutcome {
             JournalOutcome::Delivered => 0,
             JournalOutcome::Dead => 1,
             JournalOutcome::Blocked => 2,
-            JournalOutcome::Merged => 3,
+            JournalOutcome::Coalesced => 3,
         }
     }
 }
@@ -149,7 +149,7 @@ impl JournalEntry {
             is_of_stream: part.origin == Origin::Stream,
             op: None,
             key: self.key.clone().filter(|_| has_same_key),
-            outcome: JournalOutcome::Merged,
+            outcome: JournalOutcome::Coalesced,
             reason: None,
             merged_into: Some(self.id),
             committed_us: part.committed_at_us,
@@ -236,7 +236,10 @@ mod tests {
             let entries: Vec<JournalEntry> = JournalEntry::all_of(&completed).collect();
             let [merged, entry] = &entries[..] else { panic!("{entries:?}") };
             assert_eq!((entry.outcome, entry.reason), (JournalOutcome::Dead, Some("exhausted")));
-            assert_eq!((merged.id, merged.outcome, merged.merged_into), (id, JournalOutcome::Merged, Some(entry.id)));
+            assert_eq!(
+                (merged.id, merged.outcome, merged.merged_into),
+                (id, JournalOutcome::Coalesced, Some(entry.id))
+            );
             assert_eq!((merged.key.as_deref(), merged.op, merged.attempts.len()), (key, None, 0));
         }
     }

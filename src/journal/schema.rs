@@ -98,7 +98,7 @@ CREATE VIEW deliveries AS SELECT
     t.name AS target,
     CASE d.op WHEN 0 THEN 'insert' WHEN 1 THEN 'update' WHEN 2 THEN 'delete' WHEN 3 THEN 'read' WHEN 4 THEN 'truncate' END AS op,
     d.key,
-    CASE d.outcome WHEN 0 THEN 'delivered' WHEN 1 THEN 'dead' WHEN 2 THEN 'blocked' WHEN 3 THEN 'merged' END AS outcome,
+    CASE d.outcome WHEN 0 THEN 'delivered' WHEN 1 THEN 'dead' WHEN 2 THEN 'blocked' WHEN 3 THEN 'coalesced' END AS outcome,
     d.reason,
     d.status,
     d.attempts,

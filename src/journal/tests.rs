@@ -193,7 +193,7 @@ fn every_filter_finds_what_fits_and_the_newest_comes_first() {
         (outcome("delivered"), &["4", "1"]),
         (outcome("dead"), &["3", "2"]),
         (outcome("blocked"), &["6"]),
-        (outcome("merged"), &[]),
+        (outcome("coalesced"), &[]),
         (answer("404"), &["2"]),
         (answer("4xx"), &["2"]),
         (answer("5xx"), &["4"]),

@@ -254,6 +254,15 @@ impl Admission {
         is_called && self.targets[target].is_open()
     }
 
+    /// As [`is_open`](Admission::is_open), where also nothing of the target queue can show that the target works: a first
+    /// attempt that is under way or can be made may do so while only a few keys fail.
+    pub fn is_blocked(&self, queue: QueueNumber, lanes: &Lanes) -> bool {
+        let target = &self.targets[self.queues[queue as usize].target];
+        let may_recover = target.breaker().availability() == Availability::UnavailableToFew
+            && (target.has_first_in_flight() || lanes.has_first(queue));
+        self.is_open(queue) && !may_recover
+    }
+
     /// All targets that rules call, in the order in which they were first called.
     pub fn statuses(&self, now: Instant) -> Vec<TargetStatus> {
         self.targets.iter().filter(|target| target.is_called()).map(|target| target.status(now)).collect()

@@ -5,7 +5,9 @@
 //! a row, so it opens on first attempts of different keys ([`evidence`](self)); where fewer keys are about, by the attempts
 //! there are. Opened by many keys, it admits one probe at a time, after waits that grow. Opened by a few, it does so for these
 //! keys alone: the first attempt of any other key starts at once, because it tells a row that fails from an API that does.
-//! Throttling never opens it. Any attempt that shows that the target works closes it. Deliberately does not choose the probe
+//! The first attempts of each step of a saga and of its callbacks count as those of a change; what undoes or verifies a step,
+//! and the replay of a dead letter, are like retries. A call of many rows is one attempt with the keys of all of them.
+//! Throttling never opens it, and neither does a token that could not be obtained. Any attempt that shows that the target works closes it. Deliberately does not choose the probe
 //! and does not know what an attempt counts for its delivery; admission decides both.
 
 use std::time::Duration;

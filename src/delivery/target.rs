@@ -138,6 +138,11 @@ impl TargetState {
         }
     }
 
+    /// Whether the first attempt of a delivery is under way.
+    pub fn has_first_in_flight(&self) -> bool {
+        self.firsts_in_flight > 0
+    }
+
     pub fn is_called(&self) -> bool {
         self.called > 0
     }

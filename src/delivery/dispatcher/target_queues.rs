@@ -143,6 +143,6 @@ impl Dispatcher {
 
     /// Whether something of this rule waits for a target that is unavailable.
     pub(super) fn awaits_target(&self, rule: RuleNumber) -> bool {
-        self.known[rule as usize].queues.iter().any(|queue| self.admission.is_open(queue.number))
+        self.known[rule as usize].queues.iter().any(|queue| self.admission.is_blocked(queue.number, &self.lanes))
     }
 }

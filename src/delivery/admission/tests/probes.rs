@@ -27,6 +27,30 @@ fn an_unavailable_target_gets_one_probe_at_a_time_from_all_its_rules() {
 }
 
 #[test]
+fn a_rule_with_first_attempts_ahead_is_not_blocked_by_a_few_keys_that_fail() {
+    let mut world = World::new(&[(A, 10), (A, 10)]);
+    world.enter(0, Some(1));
+    for _ in 0..FAILURES {
+        while world.running.is_empty() {
+            assert!(world.advance_to_next());
+        }
+        world.end(0, Fate::Fails);
+    }
+    let is_blocked = |world: &World, rule| world.admission.is_blocked(world.queue(rule), &world.lanes);
+    assert!(world.admission.is_open(0) && is_blocked(&world, 0) && is_blocked(&world, 1));
+    for key in 2..9 {
+        world.enter(1, Some(key));
+    }
+    assert_eq!(world.running.len(), FAILURES as usize - 1, "more would not tell more");
+    assert!(!is_blocked(&world, 1));
+    for _ in 1..FAILURES {
+        world.end(0, Fate::Fails);
+    }
+    assert!(is_blocked(&world, 1), "many keys fail");
+    world.run_to_the_end();
+}
+
+#[test]
 fn probes_rotate_over_the_deliveries_of_a_rule() {
     let mut world = World::new(&[(A, 10)]);
     let places: Vec<Place> = (0..FAILURES).map(|_| world.enter(0, None)).collect();

@@ -8,7 +8,7 @@
 
 use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -123,10 +123,44 @@ pub fn sync_parent(path: &Path) -> io::Result<()> {
 pub fn open(path: &Path) -> io::Result<File> {
     // Without this flag opening a pipe waits for its writer. It changes nothing for a regular file.
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).expect("a flag of open(2) is an int");
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| explained(path, error))?;
     match kind(file.metadata()?.file_type()) {
         None => Ok(file),
         Some(kind) => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("it is {kind}, not a regular file"))),
+    }
+}
+
+/// Adds to a "permission denied" who was denied and what helps; any other error stays as it is. Containers and services run
+/// as users that the author of the files may not know.
+pub fn explained(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    io::Error::new(error.kind(), format!("{error}: {}", denial(path, fs::metadata(path), uid)))
+}
+
+/// `found` is what the user with this number sees at the path.
+fn denial(path: &Path, found: io::Result<fs::Metadata>, uid: u32) -> String {
+    let path = path.display();
+    match found {
+        Ok(found) => {
+            let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+            let of_all = if found.is_dir() { "-R " } else { "" };
+            let chmod = if owner == uid { format!("chmod {of_all}u+rwX {path}, or ") } else { String::new() };
+            format!(
+                "it belongs to uid {owner} and has mode {mode:04o}, and rowhook runs as uid {uid}; fix: {chmod}chown {of_all}{uid} {path}"
+            )
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            format!("rowhook runs as uid {uid}, which may not make it; fix: as root, install -d -o {uid} -m 700 {path}")
+        }
+        Err(_) => {
+            format!(
+                "rowhook runs as uid {uid}, which may not enter a directory above it; fix: chmod o+x that directory"
+            )
+        }
     }
 }
 
@@ -153,6 +187,8 @@ fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -170,8 +206,29 @@ mod tests {
     }
 
     #[test]
+    fn a_denied_permission_names_the_user_and_the_fix() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.yaml");
+        std::fs::write(&file, "table: t").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("set");
+        let owner = rustix::process::geteuid().as_raw();
+        let denied = |path: &Path, uid: u32| denial(path, fs::metadata(path), uid);
+        let (of_file, of_folder) = (denied(&file, owner + 1), denied(folder.path(), owner + 1));
+        let who = format!("it belongs to uid {owner} and has mode 0600, and rowhook runs as uid {}; fix: ", owner + 1);
+        assert_eq!(of_file, format!("{who}chown {} {}", owner + 1, file.display()));
+        assert!(of_folder.ends_with(&format!("chown -R {} {}", owner + 1, folder.path().display())), "{of_folder}");
+        assert!(denied(&file, owner).contains(&format!("fix: chmod u+rwX {}, or chown", file.display())));
+        let missing = denied(&folder.path().join("data"), 10001);
+        assert!(missing.contains("which may not make it; fix: as root, install -d -o 10001 -m 700 "), "{missing}");
+
+        let explained = explained(&file, io::Error::from_raw_os_error(13)).to_string();
+        assert!(explained.starts_with("Permission denied (os error 13): it belongs to uid "), "{explained}");
+        let missing = super::explained(&file, io::ErrorKind::NotFound.into());
+        assert_eq!(missing.to_string(), io::Error::from(io::ErrorKind::NotFound).to_string());
+    }
+
+    #[test]
     fn a_file_is_replaced_whole_or_not_at_all_behind_its_link_and_keeps_its_permissions() {
-        use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().expect("a folder");
         let (path, link) = (folder.path().join("file"), folder.path().join("link"));
         replace(&path, b"new").expect("made");

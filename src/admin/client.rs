@@ -96,7 +96,7 @@ impl Daemon {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
                 Ok(None)
             }
-            Err(source) => Err(Error::Connect { path: socket, source }),
+            Err(source) => Err(Error::Connect { source: denied(source), path: socket }),
         }
     }
 
@@ -193,7 +193,7 @@ impl Daemon {
     }
 
     async fn send(&self, method: Method, path: &str, body: &impl Serialize) -> Result<Response<Incoming>, Error> {
-        let failed = |source| Error::Connect { path: self.socket.clone(), source };
+        let failed = |source| Error::Connect { path: self.socket.clone(), source: denied(source) };
         let stream = UnixStream::connect(&self.socket).await.map_err(failed)?;
         self.send_over(stream, method, path, body).await
     }
@@ -224,6 +224,16 @@ impl Daemon {
         let text = String::from_utf8_lossy(&collect(answer).await?).trim().to_string();
         Err(if text.is_empty() { Error::Unintelligible(status.to_string()) } else { Error::Refused(text) })
     }
+}
+
+/// The socket is for the daemon's own user, and for root.
+fn denied(error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
+    }
+    let uid = rustix::process::geteuid().as_raw();
+    let fix = "run this command as the user that rowhook runs as: sudo -u rowhook rowhook ...";
+    io::Error::new(error.kind(), format!("{error}: this command runs as uid {uid}; fix: {fix}"))
 }
 
 fn broken_off(error: hyper::Error) -> Error {

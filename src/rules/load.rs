@@ -186,7 +186,7 @@ pub(super) fn rule_files(dir: &Path) -> Result<Vec<PathBuf>, Diagnostic> {
                 "there is no such directory of rules; name it with --rules DIR, or let `rowhook init` write first rules"
                     .to_owned()
             }
-            _ => format!("the rules can't be read: {error}"),
+            _ => format!("the rules can't be read: {}", file::explained(dir, error)),
         };
         Diagnostic::of_file(dir, message)
     };

@@ -128,6 +128,9 @@ fn of_sled(directory: &Path, source: sled::Error) -> Error {
         sled::Error::Corruption { .. } | sled::Error::Unsupported(_) | sled::Error::ReportableBug(_) => {
             Error::Corrupt { directory, detail: plain(&source) }
         }
+        sled::Error::Io(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Error::directory(&directory, "open the store in it")(error)
+        }
         other => Error::Open { directory, source: other },
     }
 }

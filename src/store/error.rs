@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::files::LOG_FILE;
+use crate::file;
 
 /// Every error but [`Error::Record`] and [`Error::Overloaded`] means: this store can't be used any more.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -95,7 +96,10 @@ pub enum Error {
 impl Error {
     pub(super) fn directory(directory: &Path, attempt: &'static str) -> impl FnOnce(io::Error) -> Error {
         let directory = directory.to_path_buf();
-        move |source| Error::Directory { directory, attempt, source: Arc::new(source) }
+        move |source| {
+            let source = Arc::new(file::explained(&directory, source));
+            Error::Directory { directory, attempt, source }
+        }
     }
 
     pub(super) fn backup(path: &Path, source: &io::Error) -> Error {

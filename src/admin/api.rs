@@ -26,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use super::binlog_replay::BinlogReplays;
 use super::control::{Control, ControlError};
 use super::dead_letters;
+use super::health::Health;
 use super::live_rules::ReloadError;
 use super::position::positions_of_store;
 use super::replay::Replays;
@@ -117,11 +118,12 @@ pub struct AdminApi {
     pub control: Control,
     pub replays: Replays,
     pub binlog_replays: BinlogReplays,
+    pub health: Health,
 }
 
 fn router(api: AdminApi) -> Router {
     Router::new()
-        .route(ALIVE_PATH, get(async || "alive\n"))
+        .route(ALIVE_PATH, get(alive))
         .route("/status", get(status))
         .route("/position", get(position))
         .route("/pause", post(pause))
@@ -151,6 +153,14 @@ async fn whole_request(within: Duration, request: Request, next: Next) -> Respon
         Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
         Ok(Err(error)) => (StatusCode::BAD_REQUEST, error.to_string()).into_response(),
         Err(_) => StatusCode::REQUEST_TIMEOUT.into_response(),
+    }
+}
+
+/// As `/healthz` of the admin port.
+async fn alive(State(shared): State<AdminApi>) -> Response {
+    match shared.health.alive() {
+        Ok(()) => "alive\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, reason).into_response(),
     }
 }
 

@@ -100,6 +100,11 @@ impl Daemon {
         }
     }
 
+    /// Whether its delivery loop answers; if not, [`Error::Refused`] says why.
+    pub async fn alive(&self) -> Result<(), Error> {
+        self.send_short(Method::GET, ALIVE_PATH, &()).await.map(drop)
+    }
+
     pub async fn status(&self) -> Result<StatusView, Error> {
         whole(self.send_short(Method::GET, "/status", &()).await?).await
     }

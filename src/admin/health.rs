@@ -15,7 +15,8 @@ use crate::lag::Lag;
 use crate::pipeline::{Command, RuleStatus, StreamStatus};
 use crate::store::Store;
 
-/// Everything that health is read from.
+/// Everything that health is read from; clones are the same.
+#[derive(Clone)]
 pub struct Health {
     /// Closed once the delivery loop has ended.
     pub commands: mpsc::Sender<Command>,

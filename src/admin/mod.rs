@@ -68,7 +68,7 @@ pub struct SourceNow {
     pub problem: Option<String>,
 }
 
-/// Where the control socket shows that it answers, whatever else goes on.
+/// Where the control socket answers whatever else goes on, and says whether the delivery loop does, too.
 const ALIVE_PATH: &str = "/alive";
 
 /// The control socket's name in the data directory.

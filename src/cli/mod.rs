@@ -36,6 +36,7 @@ mod source_watch;
 mod stats;
 mod status;
 mod store;
+mod systemd;
 mod tail;
 mod target;
 mod test;

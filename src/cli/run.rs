@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
-use super::{CommandVerdict, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch};
+use super::{
+    CommandVerdict, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch, systemd,
+};
 use crate::admin::{
     AdminApi, AdminToken, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, LogSizes,
     Port, Pulse, Replays, RuleSource, RulesNow, Storage,
@@ -177,12 +179,13 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let letters = DeadLetters::of_loop(store.clone(), commands.clone());
     let started_at_us = now_us();
     let control = Control { commands, letters, rules: live, source, backlog, storage, data, started_at_us };
+    let (asked, of_source) = (control.commands.clone(), control.source.clone());
+    let health = Health { commands: asked, pulse, store: store.clone(), source: of_source, stopping: stop.clone() };
     if let Some(port) = port {
-        let (commands, store, source) = (control.commands.clone(), store.clone(), control.source.clone());
-        let health = Health { commands, pulse, store, source, stopping: stop.clone() };
-        admin.spawn(port.serve(health, control.clone(), metrics, admin_stopped.clone()));
+        admin.spawn(port.serve(health.clone(), control.clone(), metrics, admin_stopped.clone()));
     }
-    admin.spawn(socket.serve(admin_api(control, store, reader), admin_stopped));
+    admin.spawn(systemd::report(health.clone(), stop.clone(), admin_stopped.clone()));
+    admin.spawn(socket.serve(admin_api(control, health, store, reader), admin_stopped));
 
     // A task of its own, on one of the threads that attempts run on: starts and ends of attempts there wake no other
     // thread.
@@ -204,7 +207,7 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
 }
 
 /// The commands of the control socket.
-fn admin_api(control: Control, store: Store, reader: Settings) -> AdminApi {
+fn admin_api(control: Control, health: Health, store: Store, reader: Settings) -> AdminApi {
     let live = control.rules.clone();
     let rules_now: RulesNow = Arc::new(move || live.now());
     let commands = control.commands.clone();
@@ -212,6 +215,7 @@ fn admin_api(control: Control, store: Store, reader: Settings) -> AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),
         binlog_replays: BinlogReplays { replays: RangeReplays::new(reader, commands, None), rules: rules_now },
         control,
+        health,
     }
 }
 

@@ -12,7 +12,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use tokio::time::Instant;
 
-use super::reach::Reach;
+use super::reach::{self, Reach};
 use super::{CommandVerdict, output, signals};
 use crate::admin::view::status::{AttentionView, RuleView, StatusView};
 use crate::admin::{LATE_AFTER, attention};
@@ -30,6 +30,7 @@ Examples:
   rowhook status
   rowhook status --watch
   rowhook status --wait caught-up --timeout 5m
+  rowhook status --alive
   rowhook status --json | jq '.attention[].text'
 
 The first line names what is worst; below it come all other things that need attention. Lag is the time since the commit of the
@@ -44,6 +45,9 @@ pub(super) struct StatusArgs {
     /// Show it again every 2 seconds, until Ctrl-C
     #[arg(long, conflicts_with_all = ["json", "wait"])]
     watch: bool,
+    /// Print nothing, exit with 0 if rowhook runs and its delivery loop answers, else with 1: for health checks
+    #[arg(long, conflicts_with_all = ["json", "watch", "wait", "late_after"])]
+    alive: bool,
     /// Wait until all that was committed before now is resolved
     #[arg(long, value_name = "WHAT")]
     wait: Option<WaitFor>,
@@ -63,6 +67,10 @@ enum WaitFor {
 }
 
 pub(super) async fn run(args: StatusArgs, file: &File) -> anyhow::Result<CommandVerdict> {
+    if args.alive {
+        reach::daemon(&args.data.resolve(file)).await?.alive().await?;
+        return Ok(CommandVerdict::Done);
+    }
     if args.watch {
         return watch(args, file).await;
     }

@@ -33,4 +33,5 @@ mod sagas;
 mod support_process;
 mod support_program;
 mod support_receiver;
+mod systemd;
 mod unknown_names;

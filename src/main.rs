@@ -4,8 +4,7 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use rowhook::cli::{self, Cli, CommandVerdict};
+use rowhook::cli::{self, CommandVerdict};
 use tikv_jemallocator::Jemalloc;
 
 /// One thread reads and another one frees: the system's allocator makes them wait for each other, which costs a quarter
@@ -14,7 +13,7 @@ use tikv_jemallocator::Jemalloc;
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    match cli::run(Cli::parse()) {
+    match cli::run(cli::parse()) {
         Ok(CommandVerdict::Done) => ExitCode::SUCCESS,
         Ok(CommandVerdict::Problems) => ExitCode::from(1),
         Ok(CommandVerdict::Attention) => ExitCode::from(3),

@@ -16,6 +16,7 @@ mod instance;
 mod letter_filter;
 mod letter_list;
 mod logging;
+mod man;
 mod next_command;
 mod output;
 mod page;
@@ -127,6 +128,8 @@ enum Command {
     Schema(schema::SchemaArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print the manual page, or write those of all commands
+    Man(man::ManArgs),
 }
 
 /// Commands report the result of a replay themselves; the log would repeat it.
@@ -140,6 +143,12 @@ pub enum CommandVerdict {
     Problems,
     /// Nothing failed, and an operator should look.
     Attention,
+}
+
+/// Parses what was typed, or answers a shell that wants to complete it; ends the process where there is nothing to run.
+pub fn parse() -> Cli {
+    completions::answer();
+    Cli::parse()
 }
 
 /// Runs a command to its end.
@@ -179,6 +188,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Schema(args) => schema::run(&args),
             Command::Test(args) => test::run(args, &file).await,
             Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     });
     // Threads that still block (a read of the store, a name resolution) are not waited for.

@@ -224,10 +224,44 @@ fn an_admin_token_that_can_be_guessed_is_refused() {
 }
 
 #[test]
-fn completions_are_printed_for_a_shell() {
-    let finished = home().run(&["completions", "bash"]);
+fn completions_are_printed_for_a_shell_and_know_commands_and_rules() {
+    let home = home().with_rule("a.yaml", RULE);
+    let finished = home.run(&["completions", "bash"]);
     assert_eq!(finished.code, 0);
-    assert!(finished.stdout.contains("dead-letters"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("ROWHOOK_COMPLETE=\"bash\""), "{}", finished.stdout);
+    assert_eq!(home.run(&["completions", "tcsh"]).code, 2);
+
+    let completed = |words: &[&str]| {
+        let last = (words.len() - 1).to_string();
+        let home = home.clone().with_env("ROWHOOK_COMPLETE", "bash").with_env("_CLAP_COMPLETE_INDEX", &last);
+        let finished = home.run(&[&["--"], words].concat());
+        assert_eq!((finished.code, finished.stderr.as_str()), (0, ""), "{finished:?}");
+        finished.stdout.lines().map(ToOwned::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(completed(&["rowhook", "dead-l"]), ["dead-letters"]);
+    for words in [
+        &["rowhook", "pause", ""][..],
+        &["rowhook", "preview", "order"],
+        &["rowhook", "dead-letters", "replay", "--rule", ""],
+        &["rowhook", "replay-binlog", "--rule", "order-p"],
+    ] {
+        assert!(completed(words).iter().any(|word| word == "order-paid"), "{words:?}: {:?}", completed(words));
+    }
+    // Faulty rule files propose nothing, and say nothing into the line that is being typed.
+    home.write("rules/b.yaml", "table: [");
+    assert!(!completed(&["rowhook", "pause", ""]).iter().any(|word| word == "order-paid"));
+}
+
+#[test]
+fn manual_pages_are_those_of_the_help() {
+    let home = home();
+    let page = home.run(&["man"]);
+    assert!(page.code == 0 && page.stdout.contains(".TH rowhook 1"), "{page:?}");
+    assert_eq!(home.run(&["man", "--output", "man1"]).code, 0);
+    let read = |name: &str| std::fs::read_to_string(home.path("man1").join(name)).expect(name);
+    assert!(read("rowhook.1").contains("rowhook\\-dead\\-letters(1)"), "{}", read("rowhook.1"));
+    assert!(read("rowhook-status.1").contains("\\-\\-alive"), "{}", read("rowhook-status.1"));
+    assert!(read("rowhook-dead-letters-replay.1").contains("\\-\\-dry\\-run"));
 }
 
 #[test]

@@ -87,6 +87,8 @@ pub enum LogFormat {
     Text,
     /// A JSON object on each line
     Json,
+    /// Text on a terminal, JSON elsewhere
+    Auto,
 }
 
 /// The log's settings, checked.
@@ -361,7 +363,7 @@ impl File {
 impl LogArgs {
     pub fn resolve(self, file: &File) -> Result<LogSettings, Error> {
         let read = |text: String| {
-            LogFormat::from_str(&text, false).map_err(|_| invalid("log-format", &text, "expected text or json"))
+            LogFormat::from_str(&text, false).map_err(|_| invalid("log-format", &text, "expected text, json or auto"))
         };
         let format = match self.log_format {
             Some(format) => format,

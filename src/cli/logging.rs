@@ -5,7 +5,7 @@
 
 mod lines;
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
@@ -33,9 +33,15 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<Las
         .with_writer(lines::Gathering)
         .with_target(false)
         .with_ansi(output::is_coloured(&io::stderr()));
-    match settings.format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    let is_json = match settings.format {
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+        LogFormat::Auto => !io::stderr().is_terminal(),
+    };
+    if is_json {
+        log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    } else {
+        log.init();
     }
     Ok(last_lines)
 }

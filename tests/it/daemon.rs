@@ -192,6 +192,16 @@ fn commands_reach_the_running_daemon_over_its_private_socket() {
 }
 
 #[test]
+fn the_log_in_a_pipe_is_text_unless_another_form_is_asked_for() {
+    let receiver = Receiver::start(|_| Answer::ok());
+    for (form, begins) in [(&[][..], "20"), (&["--log-format", "auto"], "{\"timestamp\":\"20")] {
+        let daemon = home(&receiver).start(&[&["run", "--mysql", MYSQL, "--admin", "off"], form].concat());
+        let line = daemon.wait_for_line("starts", DEADLINE);
+        assert!(line.starts_with(begins), "{form:?}: {line}");
+    }
+}
+
+#[test]
 fn a_socket_left_by_a_killed_daemon_is_replaced() {
     let receiver = Receiver::start(|_| Answer::ok());
     let home = home(&receiver);

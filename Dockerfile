@@ -13,8 +13,9 @@ FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends make && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
-RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
+# Of the caches of this build only the crates are kept, which their checksums guard. A kept /src/target would hold builds that Cargo
+# takes for newer than a changed file with an old date, and the image would have the old program.
+RUN --mount=type=cache,id=rowhook-cargo-registry,target=/usr/local/cargo/registry,sharing=locked \
     cargo build --release --locked --bin rowhook \
  && mkdir /out \
  && objcopy --only-keep-debug --compress-debug-sections=zlib target/release/rowhook /out/rowhook.debug \

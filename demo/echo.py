@@ -6,6 +6,10 @@ order 404 it is 404.
 
 import http.server
 import sys
+import threading
+
+# Calls come side by side, and their lines must not run together.
+printing = threading.Lock()
 
 
 class Echo(http.server.BaseHTTPRequestHandler):
@@ -15,7 +19,11 @@ class Echo(http.server.BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode("utf-8", "replace")
         last = self.path.split("?")[0].rsplit("/", 1)[-1]
         status = {"13": 503, "404": 404}.get(last, 200)
-        print(f"{status}  {self.command} {self.path}  {self.headers.get('Idempotency-Key', '-')}  {body}", flush=True)
+        line = f"{status}  {self.command} {self.path}  {self.headers.get('Idempotency-Key', '-')}  {body}\n"
+        with printing:
+            # The end of the line goes out with it: `print` writes it by itself.
+            sys.stdout.write(line)
+            sys.stdout.flush()
         self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
@@ -28,5 +36,5 @@ class Echo(http.server.BaseHTTPRequestHandler):
 
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8088
-    # Loopback only: rowhook shares this container's network.
+    # Loopback only: rowhook shares this network.
     http.server.ThreadingHTTPServer(("127.0.0.1", port), Echo).serve_forever()

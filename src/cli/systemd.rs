@@ -43,8 +43,8 @@ pub(super) async fn report(health: Health, mut stop: watch::Receiver<bool>, mut 
                 tell(|| notify(&[NotifyState::Stopping])).await;
             }
             _ = ticks.tick() => {
-                let (status, is_alive) = (status(&health), watchdog.is_some() && health.alive().is_ok());
-                tell(move || beat(&status, is_alive)).await;
+                let (status, is_alive) = state(&health);
+                tell(move || beat(&status, is_alive && watchdog.is_some())).await;
             }
         }
     }
@@ -58,10 +58,10 @@ async fn turns_true(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|is_true| *is_true).await;
 }
 
-/// As `/readyz` says it, on one line: a line of its own would be another message to systemd.
-fn status(health: &Health) -> String {
+/// What `/readyz` says, on one line, because another line would be another message to systemd; and whether the loop answers.
+fn state(health: &Health) -> (String, bool) {
     let status = health.ready().map_or_else(|problem| problem, |lag| format!("ready{lag}"));
-    status.replace(['\n', '\r'], " ")
+    (status.replace(['\n', '\r'], " "), health.alive().is_ok())
 }
 
 /// A loop that hangs is not said to be alive: then systemd ends the process and starts it again.
@@ -75,5 +75,36 @@ async fn tell(send: impl FnOnce() -> io::Result<()> + Send + 'static) {
     let sent = timeout(TELL_TIMEOUT, tokio::task::spawn_blocking(send)).await;
     if let Ok(Ok(Err(error))) = sent {
         tracing::debug!(%error, "the supervisor could not be told over NOTIFY_SOCKET");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::admin::{Pulse, SourceNow, SourceWatch};
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn a_loop_that_does_not_answer_is_not_alive_and_the_status_is_one_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let problem = Some("connecting to MySQL:\nrefused".to_owned());
+        let source: SourceWatch = Arc::new(move || SourceNow {
+            address: String::new(),
+            version: None,
+            retention: None,
+            problem: problem.clone(),
+        });
+        let (commands, received) = mpsc::channel(1);
+        let (pulse, _feeling) = Pulse::new(commands.clone(), source.clone(), Arc::default());
+        let store = Store::open(folder.path()).expect("a new store");
+        let (_stop, stopping) = watch::channel(false);
+        let health = Health { commands, pulse, store, source, stopping };
+        assert_eq!(state(&health), ("source: connecting to MySQL: refused".to_owned(), true));
+        drop(received);
+        assert_eq!(state(&health), ("the delivery loop has ended".to_owned(), false));
     }
 }

@@ -88,3 +88,45 @@ fn alive_says_in_one_line_that_no_daemon_runs() {
     assert!(!home.path("data").exists(), "nothing was made");
     assert_eq!(home.run(&["status", "--alive", "--watch"]).code, 2);
 }
+
+/// The values of a key in an ini file, in order.
+fn values<'a>(unit: &'a str, key: &str) -> Vec<&'a str> {
+    unit.lines()
+        .filter_map(|line| line.split_once('='))
+        .filter(|(name, _)| *name == key)
+        .map(|(_, value)| value)
+        .collect()
+}
+
+#[test]
+fn the_unit_runs_what_there_is_as_a_user_that_is_created() {
+    let (unit, users) = (packaged("packaging/rowhook.service"), packaged("packaging/rowhook.sysusers"));
+    let user = values(&unit, "User")[0];
+    assert!(users.lines().any(|line| line.starts_with(&format!("u {user} "))), "{users}");
+    assert_eq!((values(&unit, "Type"), values(&unit, "RestartPreventExitStatus")), (vec!["notify"], vec!["2"]));
+    let help = Home::new(env!("CARGO_BIN_EXE_rowhook")).run(&["run", "--help"]).stdout;
+    for variable in values(&unit, "Environment") {
+        let name = variable.split('=').next().expect("a name");
+        assert!(help.contains(&format!("[env: {name}=")), "{name} in {help}");
+    }
+    for command in ["ExecStart", "ExecReload"].map(|key| values(&unit, key)[0]) {
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        let finished = Home::new(env!("CARGO_BIN_EXE_rowhook")).run(&[&arguments[..], &["--help"]].concat());
+        assert_eq!(finished.code, 0, "{command}: {finished:?}");
+    }
+}
+
+#[test]
+fn the_health_check_of_the_image_is_a_command_in_exec_form() {
+    let image = packaged("Dockerfile");
+    let line = image.lines().find(|line| line.starts_with("HEALTHCHECK ")).expect("a health check");
+    let words: Vec<String> = serde_json::from_str(&line[line.find('[').expect("a list")..]).expect("JSON");
+    let arguments: Vec<&str> = words.iter().skip(1).map(String::as_str).collect();
+    let finished = Home::new(env!("CARGO_BIN_EXE_rowhook")).run(&arguments);
+    // 2 would be wrong usage.
+    assert_eq!((words[0].as_str(), finished.code), ("rowhook", 1), "{finished:?}");
+}
+
+fn packaged(path: &str) -> String {
+    std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect(path)
+}

@@ -109,7 +109,9 @@ fn text(targets: &[TargetView], now: SystemTime) -> String {
             plain(target.target.clone()),
             (state.to_string(), tone),
             plain(target.unavailable_since.as_deref().map_or("-".to_string(), |since| output::age(since, now))),
-            plain(target.last_answer.clone().unwrap_or_else(|| "-".to_string())),
+            plain(
+                target.last_answer.as_deref().map_or("-", |answer| answer.trim_start_matches("answered ")).to_string(),
+            ),
             plain(next_call(target, now)),
             plain(target.in_flight.to_string()),
             plain(target.rules.join(", ")),
@@ -172,7 +174,7 @@ mod tests {
             text(&targets, now + Duration::from_millis(1)).lines().collect::<Vec<_>>(),
             [
                 "target                   state        since  last answer         next probe  in flight  rules",
-                "https://api.example.com  available    -      answered 200        -                   3  mail, order-paid",
+                "https://api.example.com  available    -      200                 -                   3  mail, order-paid",
                 "http://invoices:8080     unavailable  3m     connection refused  in 11s              0  invoice",
                 "http://b                 unavailable  5s     -                   under way           1",
                 "http://c                 waiting      -      -                   in 1m               0",

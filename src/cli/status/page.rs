@@ -126,7 +126,7 @@ fn columns(rule: &RuleView, now: SystemTime) -> [(&'static str, String, Tone); 9
         (number(rule.in_retry), Tone::Plain),
         (number(rule.dead_letters), dead),
         (lag, Tone::Plain),
-        (rule.backlog_bytes.map_or("-".to_owned(), bytes), Tone::Plain),
+        (rule.backlog_bytes.filter(|left| *left > 0).map_or("-".to_owned(), bytes), Tone::Plain),
         (rule.target.clone().unwrap_or("-".to_owned()), Tone::Plain),
     ];
     let mut names = HEAD.into_iter();

@@ -37,7 +37,7 @@ async fn an_unavailable_target_is_listed_with_its_next_probe_and_called_again_af
     let table = home.run(&["target", "list"]);
     let line = done(&table).lines().find(|line| line.starts_with(&target)).expect("its line");
     let cells: Vec<&str> = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
-    assert_eq!((cells[1], cells[3], cells[5], cells[6]), ("unavailable", "answered 500", "0", "orders"), "{line}");
+    assert_eq!((cells[1], cells[3], cells[5], cells[6]), ("unavailable", "500", "0", "orders"), "{line}");
 
     let unknown = home.run(&["target", "reset", &target["http://".len()..]]);
     assert_eq!(unknown.code, 1, "{unknown:?}");

@@ -64,9 +64,15 @@ impl OpenJournal {
         let run = begin_run(&mut connection).map_err(&failed)?;
         let newest: Option<i64> =
             connection.query_row("SELECT max(number) FROM delivery", [], |row| row.get(0)).map_err(&failed)?;
+        let part: Option<i64> =
+            connection.query_row("SELECT max(number) FROM part", [], |row| row.get(0)).map_err(&failed)?;
         let names = Names::read(&connection).map_err(&failed)?;
-        let part = newest.map(|number| number / PART_ENTRIES);
-        let next_number = newest.unwrap_or(0) + 1;
+        let next_number = match (newest, part) {
+            (Some(newest), _) => newest + 1,
+            // All entries are too old to be kept; their numbers are not given again.
+            (None, Some(part)) => (part + 1) * PART_ENTRIES,
+            (None, None) => 1,
+        };
         Ok(OpenJournal { connection, path: path.to_path_buf(), names, part, next_number, run })
     }
 

@@ -65,14 +65,16 @@ struct State {
     /// All that were ever taken in.
     count: u64,
     missed: Missed,
-    /// Since when the thread has been writing.
-    writing_since: Option<Instant>,
+    /// Since when the thread has been at work on the file.
+    busy_since: Option<Instant>,
     is_closed: bool,
+    /// The thread has ended: nothing is written any more.
+    is_abandoned: bool,
 }
 
 impl State {
     fn hangs(&self) -> bool {
-        self.writing_since.is_some_and(|since| since.elapsed() > HANGS_AFTER)
+        self.is_abandoned || self.busy_since.is_some_and(|since| since.elapsed() > HANGS_AFTER)
     }
 }
 
@@ -132,15 +134,30 @@ impl JournalQueue {
             return JournalWork::End;
         }
         state.bytes = 0;
-        state.writing_since = Some(Instant::now());
+        state.busy_since = Some(Instant::now());
         let (entries, missed) = (std::mem::take(&mut state.entries), std::mem::take(&mut state.missed));
         JournalWork::Write { entries, through: state.count, missed }
     }
 
     /// The batch up to this place in the sequence is committed, or counted as missed.
     pub fn done(&self, through: u64) {
-        self.lock().writing_since = None;
         self.progress.reach(through);
+    }
+
+    /// The thread is about to work on the file, other than for what [`JournalQueue::take`] gave it.
+    pub fn begin_work(&self) {
+        self.lock().busy_since = Some(Instant::now());
+    }
+
+    /// The thread's work on the file is done for now.
+    pub fn end_work(&self) {
+        self.lock().busy_since = None;
+    }
+
+    /// The thread has ended, whatever the reason: nothing waits for it any more.
+    pub fn abandon(&self) {
+        self.lock().is_abandoned = true;
+        self.progress.reach(u64::MAX);
     }
 
     /// These could not be written.

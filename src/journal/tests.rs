@@ -380,6 +380,20 @@ fn old_entries_go_in_steps_and_a_file_that_is_too_large_shrinks() {
 }
 
 #[test]
+fn a_journal_whose_entries_have_all_gone_goes_on_with_new_numbers() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    write(&mut journal, &entries(&[order(1, delivered(), &[200]), order(2, delivered(), &[200])], 1));
+    let settings = JournalSettings { keep: Duration::ZERO, ..settings() };
+    while retention::step(&mut journal.connection, &settings, HOUR_US, 400).expect("a step") {}
+    assert_eq!(keys(&fixture.reader(), &JournalFilter::default()), [""; 0]);
+    drop(journal);
+    let mut journal = fixture.open();
+    write(&mut journal, &entries(&[order(3, delivered(), &[200])], 1));
+    assert_eq!(keys(&fixture.reader(), &JournalFilter::default()), ["3"]);
+}
+
+#[test]
 fn a_full_disk_rolls_a_batch_back_and_is_an_error_with_a_remedy() {
     let fixture = Fixture::new();
     let mut journal = fixture.open();

@@ -47,6 +47,13 @@ struct Opened {
     inode: Option<u64>,
 }
 
+impl Drop for JournalWriter {
+    /// Also where its thread panics.
+    fn drop(&mut self) {
+        self.queue.abandon();
+    }
+}
+
 impl JournalWriter {
     pub fn new(
         path: PathBuf,
@@ -60,7 +67,9 @@ impl JournalWriter {
 
     /// Writes until the queue is closed and empty.
     pub fn run(mut self) {
+        self.queue.begin_work();
         self.write(&[]);
+        self.queue.end_work();
         let mut has_more = true;
         loop {
             match self.queue.take(if has_more { Duration::ZERO } else { INSPECTION_INTERVAL }) {
@@ -70,9 +79,13 @@ impl JournalWriter {
                     self.queue.done(through);
                     has_more = self.delete_old(entries.len());
                 }
-                JournalWork::Idle => has_more = self.delete_old(0),
+                JournalWork::Idle => {
+                    self.queue.begin_work();
+                    has_more = self.delete_old(0);
+                }
                 JournalWork::End => break,
             }
+            self.queue.end_work();
         }
         if self.missed.deliveries > 0 {
             self.write(&[]);

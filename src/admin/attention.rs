@@ -110,8 +110,10 @@ fn late(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<Atten
             all => format!("{} and {} more rules", worst.rule, all - 1),
         };
         let target = unavailable(worst, status).map(|target| target.target.clone());
+        let is_paused = worst.state.as_deref() == Some(state::PAUSED);
+        let fix = is_paused.then(|| format!("rowhook resume {}", worst.rule));
         let rules: Vec<String> = rules.iter().map(|rule| rule.rule.clone()).collect();
-        AttentionView { rules, target, ..line("late", format!("{names} late by {bound}{late_by}: {cause}")) }
+        AttentionView { rules, target, fix, ..line("late", format!("{names} late by {bound}{late_by}: {cause}")) }
     };
     groups.into_iter().map(of_group).collect()
 }

@@ -74,17 +74,14 @@ async fn measure(pulse: Pulse, sizes: LogSizes, metrics: Arc<Metrics>, sender: w
     let mut samples = VecDeque::new();
     loop {
         ticks.tick().await;
-        let late = pulse.status().filter(|status| is_late(status));
-        let files = match &late {
-            Some(_) => tokio::time::timeout(ANSWER_TIMEOUT, sizes()).await.ok().flatten(),
-            None => None,
-        };
-        let (Some(status), Some(files)) = (late, files) else {
+        let Some(status) = pulse.status().filter(|status| is_late(status)) else {
             samples.clear();
             metrics.backlog_bytes.set(0);
             sender.send_replace(None);
             continue;
         };
+        // While the server does not answer, what it said last is shown.
+        let Ok(Some(files)) = tokio::time::timeout(ANSWER_TIMEOUT, sizes()).await else { continue };
         let bytes = bytes_of_all(&files, &status).unwrap_or(0);
         metrics.backlog_bytes.set(bytes as i64);
         samples.push_back((Instant::now(), bytes));
@@ -111,20 +108,15 @@ fn bytes_of_all(files: &[FileOffset], status: &LoopStatus) -> Option<u64> {
     marks.chain(&status.position).filter_map(|position| bytes_after(files, position.place())).max()
 }
 
-/// What the files hold behind a place; none where they don't reach back to it.
+/// What the files hold behind a place; of one that is purged, all that they hold.
 fn bytes_after(files: &[FileOffset], place: &FileOffset) -> Option<u64> {
     let at = file_number(&place.file)?;
-    let mut is_there = false;
     let behind = files.iter().map(|end| match file_number(&end.file) {
-        Some(number) if number == at => {
-            is_there = true;
-            end.offset.saturating_sub(place.offset)
-        }
+        Some(number) if number == at => end.offset.saturating_sub(place.offset),
         Some(number) if number > at => end.offset,
         _ => 0,
     });
-    let bytes = behind.sum();
-    is_there.then_some(bytes)
+    Some(behind.sum())
 }
 
 #[cfg(test)]
@@ -144,8 +136,9 @@ mod tests {
             (end("b.000010", 50), Some(0)),
             // Rotated, or read further, since the sizes were asked for.
             (end("b.000010", 70), Some(0)),
-            (end("b.000007", 4), None),
-            (end("b.000011", 4), None),
+            (end("b.000011", 4), Some(0)),
+            (end("b.000007", 4), Some(350)),
+            (end("nowhere", 4), None),
         ] {
             assert_eq!(bytes_after(&files, &place), expected, "{place:?}");
         }

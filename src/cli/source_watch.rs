@@ -29,7 +29,7 @@ pub(super) fn of(address: String, reader: watch::Receiver<Option<source::Watch>>
 
 /// Why nothing is read.
 fn problem(status: &ReadStatus) -> Option<String> {
-    if status.streaming_lag().is_some() {
+    if status.is_streaming() {
         return None;
     }
     Some(match status {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn only_a_source_that_reported_recently_is_ready() {
-        let streaming = |ago| ReadStatus::Streaming { last_packet_at: Instant::now() - ago, lag: Duration::ZERO };
+        let streaming = |ago| ReadStatus::Streaming { last_packet_at: Instant::now() - ago, lag: None };
         assert_eq!(problem(&streaming(Duration::ZERO)), None);
         for (status, expected) in [
             (streaming(Duration::from_secs(11)), "nothing was read from MySQL for 11 s"),

@@ -130,6 +130,9 @@ async fn wait_until_caught_up(args: &StatusArgs, file: &File) -> anyhow::Result<
         if is_caught_up(&status, began) {
             return Ok(());
         }
+        if let Some(stopped) = status.attention.iter().find(|line| line.kind == "stopped") {
+            bail!("it will not catch up: {}", stopped.text);
+        }
         if Instant::now() >= deadline {
             let timeout = humantime::format_duration(args.timeout);
             let why = status.attention.first().map_or("changes are still unresolved", |line| line.text.as_str());

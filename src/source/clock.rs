@@ -25,7 +25,7 @@ impl StatusClock {
     }
 }
 
-/// Time since a commit; zero when there was none yet or the clocks disagree.
-pub(super) fn age(commit_us: u64) -> Duration {
-    if commit_us == 0 { Duration::ZERO } else { Duration::from_micros(now_us().saturating_sub(commit_us)) }
+/// Time since a commit; none when there was none yet, zero when the clocks disagree.
+pub(super) fn age(commit_us: u64) -> Option<Duration> {
+    (commit_us != 0).then(|| Duration::from_micros(now_us().saturating_sub(commit_us)))
 }

@@ -356,9 +356,9 @@ impl Reader {
                         _ => StreamLag::AtEnd,
                     };
                     match lag {
-                        StreamLag::Behind(since) => self.publish(Instant::now(), since),
+                        StreamLag::Behind(since) => self.publish(Instant::now(), Some(since)),
                         StreamLag::AtEnd => {
-                            self.publish(Instant::now(), Duration::ZERO);
+                            self.publish(Instant::now(), Some(Duration::ZERO));
                             if transactions.is_between_transactions() {
                                 self.idle()?;
                             }
@@ -481,7 +481,7 @@ impl Reader {
         }
     }
 
-    fn publish(&self, last_packet_at: Instant, lag: Duration) {
+    fn publish(&self, last_packet_at: Instant, lag: Option<Duration>) {
         self.metrics.source_connected.set(1);
         self.status.send_replace(ReadStatus::Streaming { last_packet_at, lag });
     }

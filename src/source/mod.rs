@@ -127,8 +127,8 @@ pub enum ReadStatus {
     },
     Streaming {
         last_packet_at: Instant,
-        /// Between the commit of the newest transaction read and its being read; zero when idle.
-        lag: Duration,
+        /// Between the commit of the newest transaction read and its being read; zero when idle; none before the first.
+        lag: Option<Duration>,
     },
     /// The receiver takes no events; the connection stays closed until it does.
     Stalled { since: Instant },
@@ -141,10 +141,15 @@ pub enum ReadStatus {
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 
 impl ReadStatus {
-    /// The lag, while the server sends something.
+    /// Whether the server sends something.
+    pub fn is_streaming(&self) -> bool {
+        matches!(self, ReadStatus::Streaming { last_packet_at, .. } if last_packet_at.elapsed() <= SILENCE_MAX)
+    }
+
+    /// The lag, while the server sends something and it is known.
     pub fn streaming_lag(&self) -> Option<Duration> {
         match self {
-            ReadStatus::Streaming { last_packet_at, lag } if last_packet_at.elapsed() <= SILENCE_MAX => Some(*lag),
+            ReadStatus::Streaming { lag, .. } if self.is_streaming() => *lag,
             _ => None,
         }
     }

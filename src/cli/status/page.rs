@@ -19,6 +19,9 @@ const NARROW: u16 = 80;
 /// From this many characters on there is room for what is said elsewhere, too.
 const WIDE: u16 = 120;
 
+/// What is late for less is on its way.
+const BACKLOG_AFTER_SECONDS: f64 = 2.0;
+
 /// The page.
 pub(super) fn text(status: &StatusView, now: SystemTime, width: Option<u16>) -> String {
     let mut text = headline(&status.attention);
@@ -63,7 +66,9 @@ fn first_line(status: &StatusView, now: SystemTime) -> String {
     }
     let since = status.started_at.as_deref().map_or("?".to_owned(), |at| ago(at, now));
     let pid = status.pid.map_or("?".to_owned(), |pid| pid.to_string());
-    let backlog = status.backlog.as_ref().map_or(String::new(), |backlog| format!("; {}", backlog_text(backlog)));
+    let backlog =
+        status.backlog.filter(|backlog| backlog.bytes > 0 && status.lag_seconds >= Some(BACKLOG_AFTER_SECONDS));
+    let backlog = backlog.map_or(String::new(), |backlog| format!("; {}", backlog_text(&backlog)));
     let lag = lag_text(status.lag_seconds, status.lag_is_bound, span);
     format!("running for {since} as process {pid}; lag {lag}{backlog}\n")
 }
@@ -74,8 +79,8 @@ fn backlog_text(backlog: &BacklogView) -> String {
             format!(", shrinks by {}/s, about {} to go", bytes(speed as u64), span(Duration::from_secs(left)))
         }
         (Some(speed), None) if speed <= -1.0 => format!(", grows by {}/s", bytes(-speed as u64)),
-        (Some(_), None) => ", does not shrink".to_owned(),
-        (None, _) => String::new(),
+        // It moves by whole transactions, so that a large one seems to stand still.
+        (Some(_), None) | (None, _) => String::new(),
     };
     format!("{} of binlog to go through{speed}", bytes(backlog.bytes))
 }

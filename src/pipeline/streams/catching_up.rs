@@ -206,5 +206,7 @@ impl Streams {
 
 /// The error's advice for all rules, worded for this one.
 fn for_rule(error: &str, rule: &str) -> String {
+    // A running rowhook moves no position, but resumes a rule elsewhere.
+    let error = error.replace("rowhook position set --to ", &format!("rowhook resume {rule} --from "));
     error.replace("rowhook position set ", &format!("rowhook position set --rule {rule} "))
 }

@@ -72,8 +72,8 @@ async fn a_damaged_page_of_any_tree_is_refused_and_what_is_left_can_be_used() {
     let length = fs::metadata(whole.path().join(LOG_FILE)).expect("there").len() as usize;
     let mut missed = BTreeSet::from(TREES);
     // Far from each other at first, so that few tries meet all trees.
-    let steps = (0..200).map(|nth| nth * 73 % 200);
-    for at in steps.map(|step| 4096 + step * (length - 8192) / 200) {
+    let steps = (0..2000).map(|nth| nth * 733 % 2000);
+    for at in steps.map(|step| 4096 + step * (length - 8192) / 2000) {
         let copy = copy_of(whole.path());
         flip(&copy.path().join(LOG_FILE), at);
         let Err(error) = Store::open(copy.path()) else { continue };

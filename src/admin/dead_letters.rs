@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::advice::possible_commands;
 use super::grouping::Grouping;
@@ -25,13 +26,16 @@ use crate::clock::now_us;
 use crate::failure::Reason;
 use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
 use crate::rules::RuleSet;
-use crate::store::{self, DeadLetterHead, Filter, LetterFacts, LetterOrder, Store};
+use crate::store::{self, DeadLetterHead, Filter, LetterFacts, LetterOrder, LettersVersion, Store};
 
 /// Dead letters read in one page.
 const PAGE_LETTERS: usize = 100;
 
 /// The most dead letters in one list; for more, a narrower selection is of more use.
 const LIST_LETTERS_MAX: usize = 10_000;
+
+/// Counting by rule takes one part in so many of the time.
+const COUNTING_SHARE: u32 = 20;
 
 /// A note has some lines on a screen.
 const NOTE_CHARACTERS_MAX: usize = 1_000;
@@ -72,17 +76,28 @@ pub struct DeadLetters {
     store: Store,
     /// Of the loop that may be sending them again; none runs: no other process can.
     commands: Option<mpsc::Sender<Command>>,
+    /// The newest numbers by rule.
+    by_rule: Arc<Mutex<Option<CountedByRule>>>,
+}
+
+/// Dead letters of each rule that has any, as they were when they were read.
+#[derive(Debug)]
+struct CountedByRule {
+    version: LettersVersion,
+    /// Not read again before this moment: reading them takes a part of the time alone.
+    fresh_until: Instant,
+    count: BTreeMap<String, u64>,
 }
 
 impl DeadLetters {
     /// While no loop runs on the store.
     pub fn new(store: Store) -> DeadLetters {
-        DeadLetters { store, commands: None }
+        DeadLetters { store, commands: None, by_rule: Arc::default() }
     }
 
     /// While a loop runs on the store: it closes them, and so sends none that is closed.
     pub fn of_loop(store: Store, commands: mpsc::Sender<Command>) -> DeadLetters {
-        DeadLetters { store, commands: Some(commands) }
+        DeadLetters { store, commands: Some(commands), by_rule: Arc::default() }
     }
 
     /// Reads all that the store contains, while nothing is written.
@@ -265,8 +280,22 @@ impl DeadLetters {
         self.store.awaiting_count()
     }
 
-    /// How many there are of each rule that has any, without blocked deliveries. Reads them all.
+    /// How many there are of each rule that has any, without blocked deliveries. Reads them all, unless none came or went since; where
+    /// that takes long, the numbers may be some seconds old.
     pub(super) async fn count_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
+        // Who asks meanwhile waits for the same numbers.
+        let mut by_rule = self.by_rule.lock().await;
+        let (version, begun_at) = (self.store.letters_version(), Instant::now());
+        if let Some(known) = by_rule.as_ref().filter(|known| known.version == version || begun_at < known.fresh_until) {
+            return Ok(known.count.clone());
+        }
+        let count = self.read_by_rule().await?;
+        let fresh_until = begun_at + begun_at.elapsed() * COUNTING_SHARE;
+        *by_rule = Some(CountedByRule { version, fresh_until, count: count.clone() });
+        Ok(count)
+    }
+
+    async fn read_by_rule(&self) -> Result<BTreeMap<String, u64>, Error> {
         let counted = self.read(|store| {
             let count = |by_rule: &mut BTreeMap<String, u64>, facts: &LetterFacts| match by_rule.get_mut(&*facts.rule) {
                 _ if facts.reason == Reason::Blocked => {}

@@ -154,15 +154,23 @@ struct Inner {
 struct Counts {
     letters: AtomicU64,
     blocked: AtomicU64,
+    resolved: AtomicU64,
     awaiting: AtomicU64,
+    next_number: AtomicU64,
 }
+
+/// Differs from an earlier one when letters came, went, or were resolved or blocked since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LettersVersion([u64; 4]);
 
 impl Counts {
     fn follow(&self, counters: Counters) {
-        let Counters { letter_count, blocked_count, resolved_count, awaiting_count, .. } = counters;
+        let Counters { letter_count, blocked_count, resolved_count, awaiting_count, next_number, .. } = counters;
         self.letters.store(letter_count - blocked_count - resolved_count, Ordering::Release);
         self.blocked.store(blocked_count, Ordering::Release);
+        self.resolved.store(resolved_count, Ordering::Release);
         self.awaiting.store(awaiting_count, Ordering::Release);
+        self.next_number.store(next_number, Ordering::Release);
     }
 }
 
@@ -371,6 +379,13 @@ impl Store {
     /// How many dead letters there are besides those that are blocked or resolved; a counter, not a scan.
     pub fn dead_letter_count(&self) -> u64 {
         self.inner.counts.letters.load(Ordering::Acquire)
+    }
+
+    /// What the numbers of dead letters by rule depend on. Counters, not a scan.
+    pub fn letters_version(&self) -> LettersVersion {
+        let counts = &self.inner.counts;
+        let all = [&counts.next_number, &counts.letters, &counts.blocked, &counts.resolved];
+        LettersVersion(all.map(|count| count.load(Ordering::Acquire)))
     }
 
     /// How many deliveries are blocked: they wait behind a dead letter and were not attempted. A counter, not a scan.

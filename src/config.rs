@@ -4,6 +4,7 @@
 //! flags is in the help of the commands that use it, and no other. Reads the settings file and nothing else; below
 //! `cli` no module takes a whole group.
 
+mod error;
 mod journal;
 mod malformed;
 
@@ -14,13 +15,15 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::file;
 use crate::position::Start;
 
+pub use error::Error;
 pub use journal::{JournalArgs, JournalGroup, JournalSettings};
 
-/// The JSON Schema (2020-12) of the settings file, for editors.
+/// The JSON Schema (2020-12) of the settings file, for editors; `call` and others are defined in that of rule files.
 pub const SETTINGS_JSON_SCHEMA: &str = include_str!("config/settings.json");
 
 /// The keys that `rowhook.yaml` may contain: the long flags' names, with `_` for `-`.
@@ -30,6 +33,9 @@ pub struct File {
     /// Where it is, for messages.
     #[serde(skip)]
     path: PathBuf,
+    /// Its text, where it has alerts: rules read them.
+    #[serde(skip)]
+    text_with_alerts: Option<String>,
     mysql: Option<String>,
     mysql_user: Option<String>,
     mysql_password_file: Option<PathBuf>,
@@ -56,6 +62,7 @@ pub struct File {
     watch: Option<bool>,
     allow_missing_table: Option<bool>,
     journal: Option<JournalGroup>,
+    alerts: Option<IgnoredAny>,
     log: Option<String>,
     log_format: Option<String>,
 }
@@ -294,27 +301,6 @@ pub struct RunSettings {
     pub allow_missing_table: bool,
 }
 
-/// What is wrong with a setting, and how to fix it.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("cannot read settings file {}: {source}", path.display())]
-    Unreadable { path: PathBuf, source: std::io::Error },
-    #[error("{}{place}: {message}", path.display())]
-    Malformed { path: PathBuf, place: String, message: String },
-    #[error(
-        "no MySQL to follow; give --mysql mysql://user:password@host:3306, set ROWHOOK_MYSQL, or write `mysql:` into rowhook.yaml"
-    )]
-    NoSource,
-    #[error("no table is named; give one or more of {tables}")]
-    NoTable { tables: String },
-    #[error("there is no terminal to ask on; confirm with --yes")]
-    Unconfirmed,
-    #[error("--{name} {value}: {expected}")]
-    Invalid { name: &'static str, value: String, expected: String },
-    #[error("{}: `{key}: {value}`: {expected}", path.display())]
-    InvalidInFile { path: PathBuf, key: String, value: String, expected: String },
-}
-
 /// A setting as it was typed or, if it was not, as the file has it.
 struct Given<'f, T> {
     value: Option<T>,
@@ -346,7 +332,13 @@ impl File {
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
         let file = File::parse(&text).map_err(|error| malformed::malformed(path, &text, &error))?;
-        Ok(File { path: path.to_path_buf(), ..file })
+        let text_with_alerts = file.alerts.is_some().then_some(text);
+        Ok(File { path: path.to_path_buf(), text_with_alerts, ..file })
+    }
+
+    /// The file and its text, where it has `alerts`.
+    pub fn with_alerts(&self) -> Option<(&Path, &str)> {
+        Some((&self.path, self.text_with_alerts.as_deref()?))
     }
 
     /// Booleans are `true` and `false` alone, as in rule files.

@@ -24,6 +24,7 @@
 //! docs/architecture.md draws the picture, and says who may import whom.
 
 // Vocabulary: plain data and pure functions that all stages share.
+pub mod alert;
 pub mod barrier;
 pub mod change;
 pub mod clock;

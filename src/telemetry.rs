@@ -45,6 +45,16 @@ pub struct ReasonLabels {
     pub reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct AlertLabels {
+    /// Its name in the settings file.
+    pub alert: String,
+    /// `firing` or `resolved`.
+    pub state: &'static str,
+    /// `sent`, or `failed` when no attempt succeeded.
+    pub result: &'static str,
+}
+
 /// Durations by rule, in seconds.
 #[derive(Debug, Clone)]
 pub struct Durations(Family<RuleLabel, Histogram, fn() -> Histogram>);
@@ -82,6 +92,8 @@ pub struct Metrics {
     pub delivery_duration: Durations,
     /// Deliveries that became dead letters.
     pub letters_made: Family<ReasonLabels, Counter>,
+    /// Alerts of the settings file, by what became of them.
+    pub alerts: Family<AlertLabels, Counter>,
     /// 1 while nothing but probes is sent to the target, because it did not answer.
     pub target_unavailable: Family<TargetLabel, Gauge>,
     pub target_outages: Family<TargetLabel, Counter>,
@@ -167,6 +179,7 @@ impl Metrics {
             self.delivery_duration.0.clone(),
         );
         r.register("dead_letters_made", "Deliveries that became dead letters, by reason", self.letters_made.clone());
+        r.register("alerts", "Alerts by what became of them", self.alerts.clone());
         r.register("build", "The version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         r.register("rule_in_flight", "Attempts under way", self.rule_in_flight.clone());
         r.register("rule_in_retry", "Deliveries that wait for their next attempt", self.rule_in_retry.clone());

@@ -16,6 +16,7 @@ use std::path::Path;
 use tokens::{Source, Token};
 
 const VOCABULARY: &[&str] = &[
+    "alert",
     "barrier",
     "change",
     "clock",

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
-use super::view::status::{AttentionView, RuleView, StatusView, TargetView, state};
+use super::view::status::{AlertView, AttentionView, RuleView, StatusView, TargetView, state};
 use crate::in_words::{bytes, span};
 
 /// A rule is late from here on, unless told otherwise: more than the waits of a delivery's retries by default.
@@ -25,36 +25,20 @@ pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> 
         found.push(line("not_reading", format!("MySQL is not read: {problem}")));
     }
     found.extend(status.rules.iter().filter_map(stopped));
-    if let Some(storage) = status.storage.filter(|storage| storage.is_short) {
-        let free = bytes(storage.free_bytes);
-        found.push(line("disk", format!("{free} left on the disk of {}", status.data)));
-    }
-    found.extend(short_runway(status));
-    if let Some(since) = status.rule_files.as_ref().and_then(|files| files.problems_since.as_ref()) {
-        let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now));
-        found.push(line("rule_files", text).fix("rowhook check"));
-    }
+    found.extend(short_disk(status));
+    found.extend(short_runway(status, RUNWAY_MIN));
+    found.extend(invalid_files(status, now));
     found.extend(late(status, late_after, now));
     let is_named = |target: &TargetView| found.iter().any(|line| line.target.as_ref() == Some(&target.target));
     let others = status.targets.iter().filter(|target| target.state == state::UNAVAILABLE && !is_named(target));
-    let unavailable: Vec<AttentionView> = others
-        .map(|target| AttentionView {
-            target: Some(target.target.clone()),
-            ..line("unavailable", target_cause(target, now))
-        })
-        .collect();
+    let unavailable: Vec<AttentionView> = others.map(|target| unavailable_line(target, now)).collect();
     found.extend(unavailable);
     let is_late = |rule: &RuleView| found.iter().any(|line| line.rules.contains(&rule.rule));
     let paused = status.rules.iter().filter(|rule| rule.state.as_deref() == Some(state::PAUSED) && !is_late(rule));
-    let paused: Vec<AttentionView> = paused
-        .map(|rule| AttentionView {
-            rules: vec![rule.rule.clone()],
-            ..line("paused", format!("{} {}", rule.rule, paused_cause(rule, now)))
-                .fix(&format!("rowhook resume {}", rule.rule))
-        })
-        .collect();
+    let paused: Vec<AttentionView> = paused.map(|rule| paused_line(rule, now)).collect();
     found.extend(paused);
     found.extend(letters(status));
+    found.extend(status.alerts.iter().filter_map(|alert| unsent(alert, now)));
     found
 }
 
@@ -68,7 +52,35 @@ impl AttentionView {
     }
 }
 
-fn stopped(rule: &RuleView) -> Option<AttentionView> {
+pub(super) fn unavailable_line(target: &TargetView, now: SystemTime) -> AttentionView {
+    AttentionView { target: Some(target.target.clone()), ..line("unavailable", target_cause(target, now)) }
+}
+
+pub(super) fn paused_line(rule: &RuleView, now: SystemTime) -> AttentionView {
+    let text = format!("{} {}", rule.rule, paused_cause(rule, now));
+    AttentionView { rules: vec![rule.rule.clone()], ..line("paused", text) }
+        .fix(&format!("rowhook resume {}", rule.rule))
+}
+
+pub(super) fn short_disk(status: &StatusView) -> Option<AttentionView> {
+    let storage = status.storage.filter(|storage| storage.is_short)?;
+    Some(line("disk", format!("{} left on the disk of {}", bytes(storage.free_bytes), status.data)))
+}
+
+pub(super) fn invalid_files(status: &StatusView, now: SystemTime) -> Option<AttentionView> {
+    let since = status.rule_files.as_ref()?.problems_since.as_ref()?;
+    let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now));
+    Some(line("rule_files", text).fix("rowhook check"))
+}
+
+/// An alert that does not arrive.
+fn unsent(alert: &AlertView, now: SystemTime) -> Option<AttentionView> {
+    let (since, error) = (time_of_day(alert.failing_since.as_ref()?, now), alert.last_error.as_ref()?);
+    let text = format!("alert {} is not sent since {since}: {error}", alert.alert);
+    Some(line("alerts", text).fix(&format!("rowhook alert test {}", alert.alert)))
+}
+
+pub(super) fn stopped(rule: &RuleView) -> Option<AttentionView> {
     let is_stopped = rule.state.as_deref() == Some(state::STOPPED);
     let why = rule.why.as_deref().unwrap_or("its reader gave up");
     is_stopped.then(|| AttentionView {
@@ -77,17 +89,17 @@ fn stopped(rule: &RuleView) -> Option<AttentionView> {
     })
 }
 
-/// Where the server keeps its binlog for less than twice the shortest time, half of what it keeps is no alarm.
-fn short_runway(status: &StatusView) -> Option<AttentionView> {
+/// Less than `least` is short. Where the server keeps its binlog for less than twice that, half of what it keeps is no alarm.
+pub(super) fn short_runway(status: &StatusView, least: Duration) -> Option<AttentionView> {
     let left = Duration::from_secs(status.runway_seconds?);
     let kept = Duration::from_secs(status.source.as_ref()?.binlog_kept_seconds?);
     let is_late = status.rules.iter().any(|rule| rule.state.as_deref() != Some(state::ATTACHED));
-    (is_late && left < RUNWAY_MIN.min(kept / 2))
+    (is_late && left < least.min(kept / 2))
         .then(|| line("runway", format!("the server may purge binlog that is still needed in {}", span(left))))
 }
 
 /// Late rules, those with the same cause in one line.
-fn late(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<AttentionView> {
+pub(super) fn late(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<AttentionView> {
     let mut by_cause: BTreeMap<String, Vec<&RuleView>> = BTreeMap::new();
     for rule in &status.rules {
         let is_stopped = rule.state.as_deref() == Some(state::STOPPED);

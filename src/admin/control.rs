@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::SourceWatch;
+use super::alerts::Alerts;
 use super::attention::{LATE_AFTER, attention};
 use super::backlog::Backlog;
 use super::dead_letters::{self, DeadLetters};
@@ -62,6 +63,7 @@ pub struct Control {
     pub source: SourceWatch,
     pub backlog: Backlog,
     pub storage: Storage,
+    pub alerts: Alerts,
     pub data: PathBuf,
     /// Microseconds since the Unix epoch.
     pub started_at_us: u64,
@@ -82,8 +84,18 @@ impl Control {
             now_us: now_us(),
         };
         let view = moment.view(&self.data, self.started_at_us);
+        let view = StatusView { alerts: self.alerts.views(), ..view };
         let attention = attention(&view, LATE_AFTER, SystemTime::now());
         Ok(StatusView { attention, ..view })
+    }
+
+    /// The status; or why the loop gives none, though it has not ended.
+    pub async fn status_or_silence(&self) -> Option<Result<StatusView, String>> {
+        match self.status().await {
+            Ok(status) => Some(Ok(status)),
+            Err(error @ ControlError::Silent) => Some(Err(error.to_string())),
+            Err(_) => None,
+        }
     }
 
     pub async fn pause(&self, request: PauseRequest) -> Result<(), ControlError> {

@@ -6,6 +6,7 @@
 //! command line.
 
 mod advice;
+mod alerts;
 mod api;
 mod attention;
 mod backlog;
@@ -36,6 +37,7 @@ use std::sync::Arc;
 
 use crate::position::Retention;
 
+pub use alerts::{Alerts, rehearse as rehearse_alert, send as send_alert};
 pub use api::{AdminApi, ControlSocket, Error as SocketError};
 pub use attention::{LATE_AFTER, attention};
 pub use backlog::{Backlog, LogSizes};

@@ -129,6 +129,7 @@ fn of_process(data: &Path) -> StatusView {
         rule_files: None,
         rules: Vec::new(),
         targets: Vec::new(),
+        alerts: Vec::new(),
         attention: Vec::new(),
         dead_letters: 0,
         blocked: 0,

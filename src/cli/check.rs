@@ -14,9 +14,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::finding::{CheckFinding, OK, PROBLEM, WARNING};
-use super::{CommandVerdict, call_settings, instance, output, rule_files, source_settings};
+use super::{CommandVerdict, alert, call_settings, instance, output, rule_files, source_settings};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, SourceArgs, WriteArgs};
-use crate::rules::{Diagnostics, IfMissing, RuleSet};
+use crate::rules::{AlertRule, Diagnostics, IfMissing, RuleSet};
 use crate::schema::NamedTables;
 use crate::source::{self, EncryptedServers};
 use crate::write_back::Database;
@@ -71,6 +71,7 @@ pub(super) async fn run(args: CheckArgs, file: &File) -> anyhow::Result<CommandV
     let proxy = call_settings::proxy(args.calls, file)?;
     let loaded = rule_files::read(&directory);
     let mut findings = rule_findings(&directory, &loaded);
+    findings.extend(alert_findings(file));
     if let Some(proxy) = &proxy {
         let what = format!("calls go through the proxy {proxy}, unless their target says otherwise");
         findings.push(CheckFinding::ok(what));
@@ -142,6 +143,28 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     findings.extend(rules.misnamed_files().iter().map(|what| CheckFinding::new(WARNING, what, None)));
     let fix = "remove it, or enable it and pause it (`rowhook pause`), which keeps its changes";
     findings.extend(rules.notes_of_disabled().map(|said| CheckFinding::at(WARNING, said, Some(fix.to_string()))));
+    findings
+}
+
+/// Whether the alerts of the settings file are sound, and make requests.
+fn alert_findings(file: &File) -> Vec<CheckFinding> {
+    let alerts = match alert::load(file) {
+        Ok(alerts) => alerts,
+        Err(faulty) => return faulty.diagnostics.0.iter().map(|said| CheckFinding::at(PROBLEM, said, None)).collect(),
+    };
+    let unsendable = |alert: &AlertRule| {
+        let why = alert::unsendable(alert)?;
+        Some(CheckFinding::at(
+            PROBLEM,
+            &alert.rule.said(format!("alert {} can't be sent: {why}", alert.rule.name)),
+            None,
+        ))
+    };
+    let mut findings: Vec<CheckFinding> = alerts.iter().filter_map(unsendable).collect();
+    if findings.is_empty() && !alerts.is_empty() {
+        findings
+            .push(CheckFinding::ok(format!("{} in the settings file", output::count(alerts.len() as u64, "alert"))));
+    }
     findings
 }
 

@@ -4,6 +4,7 @@
 //! for the exit code. The composition root: it alone knows all stages, and it alone prints. Each command is a file with
 //! its arguments, its work and its output.
 
+mod alert;
 mod call_settings;
 mod check;
 mod completions;
@@ -115,6 +116,9 @@ enum Command {
     /// List the targets that rules call, and make one available again
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Target(target::TargetCommand),
+    /// List the alerts of the settings file, and try them
+    #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
+    Alert(alert::AlertCommand),
     /// Verify, back up, restore and compact the store in the data directory
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Store(store::StoreCommand),
@@ -182,6 +186,7 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
             Command::Deliveries(command) => deliveries::run(command, &file),
             Command::Stats(args) => stats::run(args, &file),
             Command::Target(command) => target::run(command, &file).await,
+            Command::Alert(command) => alert::run(command, &file).await,
             Command::Store(command) => store::run(command, &file).await,
             Command::Preview(args) => preview::run(args, &file).await,
             Command::Tail(args) => tail::run(args, &file).await,
@@ -203,7 +208,9 @@ pub fn report(error: &anyhow::Error) {
 
 /// Whether the error is about what was typed or set, not about the work.
 pub fn is_wrong_usage(error: &anyhow::Error) -> bool {
-    error.is::<config::Error>() || matches!(error.downcast_ref(), Some(source::Error::Setting { .. }))
+    error.is::<config::Error>()
+        || error.is::<alert::FaultyAlerts>()
+        || matches!(error.downcast_ref(), Some(source::Error::Setting { .. }))
 }
 
 #[cfg(test)]

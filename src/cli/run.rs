@@ -14,11 +14,12 @@ use tokio::task::JoinSet;
 
 use super::reach::{CHECKPOINT_INTERVAL, open_store_to_keep, read_saved};
 use super::{
-    CommandVerdict, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch, systemd,
+    CommandVerdict, alert, call_settings, instance, reloading, rule_files, signals, source_settings, source_watch,
+    systemd,
 };
 use crate::admin::{
-    AdminApi, AdminToken, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules, LogSizes,
-    Port, Pulse, Replays, RuleSource, RulesNow, Storage,
+    AdminApi, AdminToken, Alerts, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules,
+    LogSizes, Port, Pulse, Replays, RuleSource, RulesNow, Storage,
 };
 use crate::clock::now_us;
 use crate::config::{
@@ -28,7 +29,7 @@ use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::journal::Journal;
 use crate::pipeline::{ChangeSource, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
-use crate::rules::{IfMissing, RuleFilesState, RuleSet};
+use crate::rules::{AlertRule, IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
 use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
@@ -72,6 +73,12 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let settings = args.run.resolve(file)?;
     let journal = args.journal.resolve(file)?;
     let proxy = call_settings::proxy(args.calls, file)?;
+    let alerts = alert::load(file)?;
+    for alert in &alerts {
+        if let Some(why) = alert::unsendable(alert) {
+            tracing::warn!(alert = alert.rule.name, why, "this alert can't be sent");
+        }
+    }
     let directory = args.rules.resolve(file);
     let (state, rules) = rule_files::inspect_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
@@ -96,7 +103,9 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
             data.display()
         );
     }
-    let sinks = Sinks::new(client.await??, database.clone());
+    let client = client.await??;
+    let alert_sinks = Sinks::new(client.clone(), None);
+    let sinks = Sinks::new(client, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     if proxy_shown != "none" {
         tracing::info!(proxy = proxy_shown, "calls go through a proxy, unless their target says otherwise");
@@ -104,7 +113,9 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let files = RuleFiles { directory, state, database };
     // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
-    work(Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, signals, data }).await?;
+    let alerts = (alerts, alert_sinks);
+    work(Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, alerts, signals, data })
+        .await?;
     tracing::info!("stopped");
     Ok(CommandVerdict::Done)
 }
@@ -121,6 +132,8 @@ struct Parts {
     socket: ControlSocket,
     saved: Saved,
     sinks: Sinks,
+    /// With connections of their own.
+    alerts: (Vec<AlertRule>, Sinks),
     signals: Signals,
     data: PathBuf,
 }
@@ -138,7 +151,8 @@ struct Signals {
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, signals, data } = parts;
+    let Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, alerts, signals, data } =
+        parts;
     let metrics = Arc::new(Metrics::default());
     let (stop, state) = (signals.stop, files.state);
     let limits = Limits {
@@ -162,6 +176,9 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let if_missing = if settings.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
     let rule_source = rule_source(files, reader.clone(), if_missing);
     let reading = ChangeSource { settings: source, start: settings.start, if_missing, status };
+    let (alert_rules, alert_sinks) = alerts;
+    let origin = (alert::host(), address.clone());
+    let alerts = Alerts::new(alert_rules, alert_sinks, &data, origin, metrics.clone());
     let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
@@ -178,7 +195,15 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let mut admin = JoinSet::new();
     let letters = DeadLetters::of_loop(store.clone(), commands.clone());
     let started_at_us = now_us();
-    let control = Control { commands, letters, rules: live, source, backlog, storage, data, started_at_us };
+    let of_alerts = alerts.clone();
+    let control =
+        Control { commands, letters, rules: live, source, backlog, storage, alerts: of_alerts, data, started_at_us };
+    let asked = control.clone();
+    let status = move || {
+        let asked = asked.clone();
+        async move { asked.status_or_silence().await }
+    };
+    beside.spawn(alerts.clone().watch(status));
     let (asked, of_source) = (control.commands.clone(), control.source.clone());
     let health = Health { commands: asked, pulse, store: store.clone(), source: of_source, stopping: stop.clone() };
     if let Some(port) = port {
@@ -193,6 +218,11 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     admin_stop.send_replace(true);
     while admin.join_next().await.is_some() {}
     beside.shutdown().await;
+    match &ended {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => alerts.report_end(&error.to_string()).await,
+        Err(_) => alerts.report_end("a fault in rowhook; the log says more").await,
+    }
     Ok(ended.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))?)
 }
 

@@ -1,11 +1,13 @@
 //! `rowhook schema`: the JSON Schemas with which editors complete and check rowhook's files.
 
+use std::borrow::Cow;
+
 use clap::ValueEnum;
 
 use super::{CommandVerdict, output};
 use crate::config::SETTINGS_JSON_SCHEMA;
 use crate::fixtures::FIXTURES_JSON_SCHEMA;
-use crate::rules::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
+use crate::rules::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA, with_definitions_of_rules};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -36,11 +38,11 @@ enum SchemaFile {
 }
 
 pub(super) fn run(args: &SchemaArgs) -> anyhow::Result<CommandVerdict> {
-    output::print(match args.file {
-        SchemaFile::Rules => RULES_JSON_SCHEMA,
-        SchemaFile::Targets => TARGETS_JSON_SCHEMA,
-        SchemaFile::Settings => SETTINGS_JSON_SCHEMA,
-        SchemaFile::Fixtures => FIXTURES_JSON_SCHEMA,
+    output::print(&match args.file {
+        SchemaFile::Rules => RULES_JSON_SCHEMA.into(),
+        SchemaFile::Targets => TARGETS_JSON_SCHEMA.into(),
+        SchemaFile::Settings => Cow::from(with_definitions_of_rules(SETTINGS_JSON_SCHEMA)),
+        SchemaFile::Fixtures => FIXTURES_JSON_SCHEMA.into(),
     })?;
     Ok(CommandVerdict::Done)
 }

@@ -78,12 +78,16 @@ impl Rehearsal {
         Ok(self.after(answer, judged))
     }
 
-    /// Makes the next attempt for real, marked as one that tries a rule: `Rowhook-Preview: 1`.
+    /// Has it sent as one that tries a rule: `Rowhook-Preview: 1`.
+    pub fn mark_as_preview(&mut self) {
+        self.ready.mark_as_preview();
+    }
+
+    /// Makes the next attempt for real.
     ///
     /// # Errors
     /// A line for people when it can't be sent at all.
-    pub async fn send(&mut self, sinks: &Sinks) -> Result<(Answer, AfterAnswer), String> {
-        self.ready.mark_as_preview();
+    pub async fn attempt(&mut self, sinks: &Sinks) -> Result<(Answer, AfterAnswer), String> {
         let (answer, judged) = self.ready.attempt(sinks, self.under_way.bundle.one(), 1).await?;
         Ok((answer.clone(), self.after(answer, judged)))
     }

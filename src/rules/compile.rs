@@ -29,7 +29,9 @@ use super::spec::{FileSpec, RuleSpec, TablesSpec, TargetSpec};
 use super::target::Target;
 use super::vars;
 use super::yaml::{Node, NodeKind};
+use crate::alert::ALERTS_TABLE;
 use crate::change::Op;
+use crate::pattern::{TablePattern, TablePatterns};
 use crate::template::{ColumnUse, Condition, EnvLookup, Flaw, TextTemplate};
 
 /// A rule and where it begins.
@@ -81,6 +83,14 @@ fn rules(root: &Node, mut reader: NodeReader, outside: (Variables, IfNoSecret)) 
     let mut compiler = Compiler::new(reader, outside);
     let rules = rules.into_iter().filter_map(|spec| compiler.rule(spec, &tables)).collect();
     Contents { rules, first_sql: compiler.first_sql, ..Contents::default() }
+}
+
+/// Compiles an alert of the settings file, which is a rule for the table of alerts.
+pub(super) fn alert(node: &Node, mut reader: NodeReader, outside: (Variables, IfNoSecret)) -> Option<Rule> {
+    let spec = reader.rule(node)?;
+    let pattern = TablePattern::parse(&ALERTS_TABLE.to_string()).expect("the name of a table");
+    let tables = TablesSpec { patterns: TablePatterns(vec![pattern]), places: vec![node.at], node };
+    Compiler::new(reader, outside).rule(spec, &tables).map(|(rule, _)| rule)
 }
 
 struct Compiler<'a> {

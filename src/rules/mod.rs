@@ -4,6 +4,7 @@
 //! checked completely when it is loaded; what loads can only fail on data.
 
 mod actions;
+mod alerts;
 mod array_wrap;
 mod auth;
 mod batch;
@@ -35,6 +36,7 @@ mod vars;
 mod yaml;
 
 pub use actions::{Action, RetryByAnswer, Saga, SagaStep, Sql, Verify, Work};
+pub use alerts::{AlertCondition, AlertRule, Threshold};
 pub use array_wrap::ArrayWrap;
 pub use auth::{
     Auth, AwsCredentials, ClientStyle, HmacAlgorithm, HmacSigning, OAuth2, QueryKey, RequestPart, RequestPiece,
@@ -47,7 +49,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, FilePlace};
 pub use difference::Difference;
 pub use doubts::Doubt;
 pub use files_state::RuleFilesState;
-pub use json_schema::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA};
+pub use json_schema::{RULES_JSON_SCHEMA, TARGETS_JSON_SCHEMA, with_definitions_of_rules};
 pub use matching::{Clause, Match, RuleSet, TableRules};
 pub use proxy::{ProxyChoice, ProxyServer};
 pub use reader::{Members, NodeReader, member};

@@ -140,7 +140,7 @@ impl<'n> NodeReader<'_> {
         (!patterns.is_empty()).then_some(TablesSpec { patterns: TablePatterns(patterns), places, node })
     }
 
-    fn rule(&mut self, node: &'n Node) -> Option<RuleSpec<'n>> {
+    pub(super) fn rule(&mut self, node: &'n Node) -> Option<RuleSpec<'n>> {
         let members = self.members(node, "a rule", &settings::names(RULE_KEYS))?;
         let get = |name| member(members, name);
         let name = match get("name") {

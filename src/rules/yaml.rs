@@ -53,6 +53,12 @@ pub struct Key {
 }
 
 impl Node {
+    /// A text that the file does not have, as if it were written there.
+    pub(super) fn text(text: &str, at: FilePlace) -> Node {
+        let kind = NodeKind::Scalar { text: text.to_owned(), style: ScalarStyle::DoubleQuoted };
+        Node { at, kind, written: None }
+    }
+
     /// A copy in which everything stands at this place.
     pub(super) fn at_one_place(&self, at: FilePlace) -> Node {
         let kind = match &self.kind {

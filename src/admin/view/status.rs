@@ -50,6 +50,9 @@ pub struct StatusView {
     /// In the order of the files; if no daemon runs, rules that are paused, were detached or have dead letters.
     pub rules: Vec<RuleView>,
     pub targets: Vec<TargetView>,
+    /// The alerts of the settings file.
+    #[serde(default)]
+    pub alerts: Vec<AlertView>,
     /// What an operator should look at, the worst first; empty: all is well.
     #[serde(default)]
     pub attention: Vec<AttentionView>,
@@ -65,8 +68,8 @@ pub struct StatusView {
 /// One thing that an operator should look at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttentionView {
-    /// `not_running`, `not_reading`, `stopped`, `disk`, `runway`, `rule_files`, `late`, `unavailable`, `paused` or
-    /// `dead_letters`: in this order.
+    /// `not_running`, `not_reading`, `stopped`, `disk`, `runway`, `rule_files`, `late`, `unavailable`, `paused`,
+    /// `dead_letters` or `alerts`: in this order.
     pub kind: String,
     /// One line.
     pub text: String,
@@ -184,6 +187,19 @@ pub struct RuleView {
     pub backlog_bytes: Option<u64>,
     /// Everything before this position is resolved.
     pub low_water_mark: Option<PositionView>,
+}
+
+/// An alert and what it has told.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AlertView {
+    pub alert: String,
+    /// The conditions that were told and hold.
+    pub firing: Vec<String>,
+    /// Null: nothing was told yet.
+    pub last_sent_at: Option<String>,
+    /// Since when it can't be sent; null while it can.
+    pub failing_since: Option<String>,
+    pub last_error: Option<String>,
 }
 
 /// A target and its state.

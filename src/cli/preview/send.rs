@@ -34,7 +34,8 @@ pub(super) async fn send(
         confirm(&format!("This calls {method} {} for real, once. Go on?", action.target.origin))?;
     }
     let client = tokio::task::spawn_blocking(move || Client::through(proxy)).await??;
-    let sent = rehearsal.send(&Sinks::new(client, None)).await;
+    rehearsal.mark_as_preview();
+    let sent = rehearsal.attempt(&Sinks::new(client, None)).await;
     let (answer, after) = sent.map_err(|problem| anyhow!("nothing was sent: {problem}"))?;
     let (verdict, text) = report(rule, &answer, &after);
     output::print(&text)?;

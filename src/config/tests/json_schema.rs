@@ -8,6 +8,7 @@ use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde_json::Value as Json;
 
 use super::super::*;
+use crate::rules::AlertRule;
 
 /// The names of the fields that a struct asks for.
 struct FieldNames<'n>(&'n mut Vec<&'static str>);
@@ -53,7 +54,7 @@ impl<'de> Deserializer<'de> for FieldNames<'_> {
 }
 
 fn schema() -> Json {
-    serde_json::from_str(SETTINGS_JSON_SCHEMA).expect("JSON")
+    serde_json::from_str(&crate::rules::with_definitions_of_rules(SETTINGS_JSON_SCHEMA)).expect("JSON")
 }
 
 /// What is wrong with a settings file by its schema.
@@ -90,7 +91,9 @@ fn loaded(text: &str) -> Result<(), String> {
     let source = line.source.resolve(&file).map(drop);
     let run = line.run.resolve(&file).map(drop);
     let journal = line.journal.resolve(&file).map(drop);
-    log.and(source).and(run).and(journal).map_err(|error| error.to_string())
+    let alerts = AlertRule::load(Path::new("rowhook.yaml"), text, &|_| None).map(drop);
+    log.and(source).and(run).and(journal).map_err(|error| error.to_string())?;
+    alerts.map_err(|problems| problems.to_string())
 }
 
 #[test]
@@ -152,6 +155,24 @@ fn the_schema_takes_what_is_loaded_and_refuses_what_is_not() {
         ("journal: {keep: 7}", false),
         ("journal: {keep: soon}", false),
         ("journal: {max: 10 GB}", false),
+        ("alerts:", true),
+        ("alerts: [{name: a, call: {url: 'http://a.test/'}}]", true),
+        ("alerts: [{name: a, call: {url: 'http://a.test/', headers: {a: b}}, every: 30s, repeat: none}]", true),
+        ("alerts: [{name: a, conditions: late, call: {url: 'http://a.test/'}}]", true),
+        ("alerts: [{name: a, conditions: [late, disk], call: {url: 'http://a.test/'}}]", true),
+        (
+            "alerts: [{name: a, conditions: {late: 9m, disk: true, paused: , dead_letters: 3}, call: {url: 'http://a.test/'}}]",
+            true,
+        ),
+        ("alerts: {name: a, call: {url: 'http://a.test/'}}", false),
+        ("alerts: [{name: a}]", false),
+        ("alerts: [{call: {url: 'http://a.test/'}}]", false),
+        ("alerts: [{name: a, call: {url: 'a.test'}}]", false),
+        ("alerts: [{name: a, on: insert, call: {url: 'http://a.test/'}}]", false),
+        ("alerts: [{name: a, conditions: [latte], call: {url: 'http://a.test/'}}]", false),
+        ("alerts: [{name: a, conditions: {late: 9}, call: {url: 'http://a.test/'}}]", false),
+        ("alerts: [{name: a, conditions: {disk: 1 GiB}, call: {url: 'http://a.test/'}}]", false),
+        ("alerts: [{name: a, every: often, call: {url: 'http://a.test/'}}]", false),
         ("windw: 5", false),
         ("shutdown-timeout: 5s", false),
         ("window: many", false),
@@ -177,10 +198,10 @@ fn the_schema_takes_what_is_loaded_and_refuses_what_is_not() {
         let (loaded, refusal) = (loaded(&text), refusal(&file));
         assert_eq!((loaded.is_ok(), refusal.is_none()), (is_sound, is_sound), "{line}: {loaded:?}, {refusal:?}");
     }
-    for page in ["docs/configuration.md", "README.md"] {
+    for page in ["docs/configuration.md", "docs/alerts.md", "README.md"] {
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("a page");
         for block in text.split("```yaml\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)) {
-            if block.starts_with("mysql:") {
+            if block.starts_with("mysql:") || block.starts_with("alerts:") {
                 assert_eq!(refusal(&as_editors_read(block)), None, "{block}");
             }
         }

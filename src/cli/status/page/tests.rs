@@ -63,6 +63,7 @@ pub fn status() -> StatusView {
         complete_up_to: before(2),
         checkpointed_at: before(1),
         storage: Some(StorageView { used_bytes: 4_000_000, free_bytes: 120_000_000_000, is_short: false }),
+        alerts: Vec::new(),
         attention: Vec::new(),
         runway_seconds: Some(601_000),
         binlog_pin: Some(BinlogPinView {

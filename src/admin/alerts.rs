@@ -1,0 +1,214 @@
+//! Alerts: what rowhook tells operators by itself, also while MySQL is away and when it ends with an error.
+//!
+//! In: the status every few seconds, the alerts of the settings file. Out: a call of each alert when one of its conditions begins to
+//! hold, changes, lasts, or holds no more. What was told is kept in the data directory, so that a restart tells nothing twice and
+//! ends what it finds over. An alert that can't be sent holds up no other and is shown in the status; the loop never waits for any.
+
+mod found;
+mod ledger;
+mod ledger_file;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, MissedTickBehavior, timeout};
+
+use self::found::found;
+use self::ledger::{AlertLedger, AlertLimits};
+use self::ledger_file::LedgerFile;
+use super::view::rfc3339;
+use super::view::status::{AlertView, StatusView};
+use crate::alert::{Alert, AlertItem, AlertOrigin, AlertState, ConditionKind};
+use crate::clock::now_us;
+use crate::delivery::{AfterAnswer, Delivery, Outcome, Rehearsal, RehearsalEnd, Sinks};
+use crate::rules::AlertRule;
+use crate::telemetry::{AlertLabels, Metrics};
+
+/// A person notices no difference; a status costs a millisecond.
+const INTERVAL: Duration = Duration::from_secs(2);
+
+/// After a start it takes some calls to find again what was so before: until then nothing is said to be over.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// All attempts of one alert, whatever its retries: what it says is old then.
+const SENDING_MAX: Duration = Duration::from_secs(300);
+
+/// The same at the end of the process, which a supervisor waits for.
+const LAST_SENDING_MAX: Duration = Duration::from_secs(10);
+
+/// All alerts with what was told; clones are the same.
+#[derive(Clone)]
+pub struct Alerts(Arc<Shared>);
+
+struct Shared {
+    receivers: Vec<Receiver>,
+    sinks: Sinks,
+    origin: AlertOrigin,
+    file: LedgerFile,
+    metrics: Arc<Metrics>,
+}
+
+/// One alert with what was told by it.
+struct Receiver {
+    alert: AlertRule,
+    ledger: Mutex<AlertLedger>,
+}
+
+impl Alerts {
+    /// Goes on with what was told before, as the data directory has it.
+    pub fn new(
+        alerts: Vec<AlertRule>,
+        sinks: Sinks,
+        data: &Path,
+        (host, source): (String, String),
+        metrics: Arc<Metrics>,
+    ) -> Alerts {
+        let (file, mut told) = LedgerFile::open(data);
+        let receivers = alerts.into_iter().map(|alert| {
+            let ledger = Mutex::new(told.remove(&alert.rule.name).unwrap_or_default());
+            Receiver { alert, ledger }
+        });
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string();
+        let origin = AlertOrigin { host, data, source };
+        Alerts(Arc::new(Shared { receivers: receivers.collect(), sinks, origin, file, metrics }))
+    }
+
+    /// Reports what there is to report, until it is dropped. `status` gives the status, or why the loop gives none; None while it ends.
+    pub async fn watch<F, S>(self, status: F)
+    where
+        F: Fn() -> S + Sync,
+        S: Future<Output = Option<Result<StatusView, String>>> + Send,
+    {
+        let begun_at = Instant::now();
+        join_all(self.0.receivers.iter().map(|receiver| self.watch_for(receiver, &status, begun_at))).await;
+    }
+
+    async fn watch_for<F, S>(&self, receiver: &Receiver, status: &F, begun_at: Instant)
+    where
+        F: Fn() -> S,
+        S: Future<Output = Option<Result<StatusView, String>>>,
+    {
+        // What has not begun yet at the start is no condition.
+        let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            // While it ends, the end says why.
+            let Some(status) = status().await else { continue };
+            self.report_all(receiver, status.as_ref(), begun_at.elapsed() >= SETTLING).await;
+        }
+    }
+
+    async fn report_all(&self, receiver: &Receiver, status: Result<&StatusView, &String>, is_settled: bool) {
+        for condition in &receiver.alert.conditions {
+            let Some(items) = found(condition, status, SystemTime::now()) else { continue };
+            let limits = AlertLimits::of(&receiver.alert, is_settled || condition.kind == ConditionKind::Ended);
+            let due = receiver.ledger().due(condition, items, limits, now_us());
+            if let Some(alert) = due {
+                self.report(receiver, alert, SENDING_MAX).await;
+            }
+        }
+    }
+
+    /// Says that the process ends, and why; waits for it some seconds at most.
+    pub async fn report_end(&self, why: &str) {
+        let reports = self.0.receivers.iter().map(async |receiver| {
+            let conditions = &receiver.alert.conditions;
+            let Some(condition) = conditions.iter().find(|condition| condition.kind == ConditionKind::Ended) else {
+                return;
+            };
+            let items = vec![AlertItem::new(format!("rowhook ended: {why}"))];
+            let due = receiver.ledger().due(condition, items, AlertLimits::of(&receiver.alert, true), now_us());
+            if let Some(alert) = due {
+                self.report(receiver, alert, LAST_SENDING_MAX).await;
+            }
+        });
+        join_all(reports).await;
+    }
+
+    async fn report(&self, receiver: &Receiver, alert: Alert, time_max: Duration) {
+        let (kind, state, name) = (alert.kind, alert.state, &receiver.alert.rule.name);
+        let sent = timeout(time_max, send(&receiver.alert, &alert, &self.0.origin, &self.0.sinks)).await;
+        let sent = sent.unwrap_or_else(|_| Err(format!("no attempt succeeded within {} s", time_max.as_secs())));
+        let result = if sent.is_ok() { "sent" } else { "failed" };
+        self.0.metrics.alerts.get_or_create(&AlertLabels { alert: name.clone(), state: state.as_str(), result }).inc();
+        match sent {
+            Ok(()) => {
+                tracing::info!(alert = name, condition = kind.as_str(), state = state.as_str(), "alert sent");
+                receiver.ledger().sent(alert);
+                let of = |other: &Receiver| (other.alert.rule.name.clone(), other.ledger().clone());
+                self.0.file.write(|| self.0.receivers.iter().map(of).collect()).await;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    alert = name,
+                    condition = kind.as_str(),
+                    state = state.as_str(),
+                    error,
+                    "alert not sent; it is sent again in a minute"
+                );
+                receiver.ledger().failed(kind, error, now_us());
+            }
+        }
+    }
+
+    pub(super) fn views(&self) -> Vec<AlertView> {
+        let of = |receiver: &Receiver| {
+            let ledger = receiver.ledger();
+            let failure = ledger.failure();
+            AlertView {
+                alert: receiver.alert.rule.name.clone(),
+                firing: ledger.firing().map(|kind| kind.as_str().to_owned()).collect(),
+                last_sent_at: ledger.last_sent_us().map(rfc3339),
+                failing_since: failure.map(|failure| rfc3339(failure.since_us)),
+                last_error: failure.map(|failure| failure.error.clone()),
+            }
+        };
+        self.0.receivers.iter().map(of).collect()
+    }
+}
+
+impl Receiver {
+    fn ledger(&self) -> std::sync::MutexGuard<'_, AlertLedger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends an alert, with the retries of its call.
+///
+/// # Errors
+/// A line for people: what became of the last attempt.
+pub async fn send(rule: &AlertRule, alert: &Alert, origin: &AlertOrigin, sinks: &Sinks) -> Result<(), String> {
+    let delivery = Delivery::of(&rule.rule, &Arc::new(alert.change(origin)));
+    let mut call = Rehearsal::begin(delivery).map_err(|end| why(&end).unwrap_or_default())?;
+    loop {
+        match call.attempt(sinks).await?.1 {
+            AfterAnswer::Again { wait } => tokio::time::sleep(wait).await,
+            AfterAnswer::Over(end) => return why(&end).map_or(Ok(()), Err),
+        }
+    }
+}
+
+/// Whether an alert, of each state, makes a request; nothing is sent.
+///
+/// # Errors
+/// A line for people: what the request lacks.
+pub fn rehearse(rule: &AlertRule, origin: &AlertOrigin) -> Result<(), String> {
+    for state in [AlertState::Firing, AlertState::Resolved] {
+        let delivery = Delivery::of(&rule.rule, &Arc::new(Alert::example(state, now_us()).change(origin)));
+        if let Err(end) = Rehearsal::begin(delivery) {
+            return Err(format!("state {}: {}", state.as_str(), why(&end).unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// Why it failed; None: it did not.
+fn why(end: &RehearsalEnd) -> Option<String> {
+    match &end.outcome {
+        Outcome::Dead(failure) => Some(failure.message.clone()),
+        Outcome::Delivered { .. } | Outcome::Blocked { .. } => None,
+    }
+}

@@ -1,0 +1,194 @@
+//! What was told by one alert, and what there is to tell now.
+//!
+//! In: what a condition holds for, moment by moment, and what became of the calls. Out: an alert when there is one to send: for each
+//! condition one in `every` at most, and one when it is over. What changed is told then, what lasts after `repeat`. Pure: it is given
+//! the time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::alert::{Alert, AlertItem, AlertState, ConditionKind};
+use crate::in_words::span;
+use crate::rules::{AlertCondition, AlertRule, Threshold};
+
+/// An alert that could not be sent waits for so long.
+const AFTER_FAILURE: Duration = Duration::from_secs(60);
+
+/// How often may be told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AlertLimits {
+    every: Duration,
+    repeat: Option<Duration>,
+    /// Whether what was told before this process and is not found is over.
+    may_end: bool,
+}
+
+impl AlertLimits {
+    pub(super) fn of(alert: &AlertRule, may_end: bool) -> AlertLimits {
+        AlertLimits { every: alert.every, repeat: alert.repeat, may_end }
+    }
+}
+
+/// See the module's header.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct AlertLedger {
+    reported: BTreeMap<ConditionKind, LastReport>,
+    /// When a thing was found first, where the status does not say.
+    #[serde(skip)]
+    first_found_us: BTreeMap<(ConditionKind, String), u64>,
+    #[serde(skip)]
+    failure: Option<SendFailure>,
+    /// Not before this moment, after a failure.
+    #[serde(skip)]
+    again_at_us: BTreeMap<ConditionKind, u64>,
+}
+
+/// What was told last of a condition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct LastReport {
+    is_firing: bool,
+    since_us: u64,
+    /// When it was last told that it holds.
+    fired_at_us: u64,
+    sent_at_us: u64,
+    title: String,
+    /// By this process.
+    #[serde(skip)]
+    is_own: bool,
+    /// Rules, targets, or nothing for the whole; with their dead letters.
+    subjects: BTreeMap<String, u64>,
+}
+
+/// An alert can't be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct SendFailure {
+    pub since_us: u64,
+    pub error: String,
+}
+
+impl AlertLedger {
+    /// The alert that is to be sent now, where there is one. `found`: all that the condition holds for.
+    pub(super) fn due(
+        &mut self,
+        condition: &AlertCondition,
+        found: Vec<AlertItem>,
+        limits: AlertLimits,
+        now_us: u64,
+    ) -> Option<Alert> {
+        let kind = condition.kind;
+        let items = self.lasting(condition, found, now_us);
+        if self.again_at_us.get(&kind).is_some_and(|at| now_us < *at) {
+            return None;
+        }
+        let firing = self.reported.get(&kind).filter(|told| told.is_firing);
+        let Some(worst) = items.first() else {
+            let told = firing.filter(|told| told.is_own || limits.may_end)?;
+            let lasted = span(Duration::from_micros(now_us.saturating_sub(told.since_us)));
+            let title = format!("resolved after {lasted}: {}", told.title);
+            let (since_us, state) = (told.since_us, AlertState::Resolved);
+            return Some(Alert { kind, state, title, items: Vec::new(), since_us, at_us: now_us });
+        };
+        let waited = |told: &LastReport, time: Duration| now_us.saturating_sub(told.fired_at_us) >= micros(time);
+        let is_due = match (self.reported.get(&kind), firing) {
+            (None, _) => true,
+            (Some(told), None) => waited(told, limits.every),
+            (Some(told), Some(_)) => {
+                (waited(told, limits.every) && told.lacks(&items))
+                    || limits.repeat.is_some_and(|repeat| waited(told, repeat.max(limits.every)))
+            }
+        };
+        let more = match items.len() {
+            1 => String::new(),
+            all => format!(" (and {} more)", all - 1),
+        };
+        let since_us = match firing {
+            Some(told) => told.since_us,
+            None => items.iter().filter_map(|item| item.since_us).min().unwrap_or(now_us),
+        };
+        let title = format!("{}{more}", worst.text);
+        is_due.then_some(Alert { kind, state: AlertState::Firing, title, items, since_us, at_us: now_us })
+    }
+
+    /// Those that have lasted as long as the condition asks.
+    fn lasting(&mut self, condition: &AlertCondition, found: Vec<AlertItem>, now_us: u64) -> Vec<AlertItem> {
+        let kind = condition.kind;
+        let names: Vec<String> = found.iter().flat_map(subjects_of).map(|(name, _)| name).collect();
+        self.first_found_us.retain(|(of, name), _| *of != kind || names.contains(name));
+        let mut dated = |mut item: AlertItem| {
+            let name = subjects_of(&item).next().map(|(name, _)| name).unwrap_or_default();
+            let first_us = *self.first_found_us.entry((kind, name)).or_insert(now_us);
+            item.since_us = Some(item.since_us.unwrap_or(first_us).min(now_us));
+            item
+        };
+        let least_us = match condition.threshold {
+            Threshold::Lasts(time) => micros(time),
+            Threshold::Any | Threshold::Count(_) | Threshold::Below(_) => 0,
+        };
+        let items = found.into_iter().map(&mut dated);
+        items.filter(|item| item.since_us.is_some_and(|since_us| now_us - since_us >= least_us)).collect()
+    }
+
+    /// The alert has arrived.
+    pub(super) fn sent(&mut self, alert: Alert) {
+        let Alert { kind, state, title, items, since_us, at_us } = alert;
+        self.failure = None;
+        self.again_at_us.remove(&kind);
+        match state {
+            AlertState::Firing => {
+                let subjects = items.iter().flat_map(subjects_of).collect();
+                let (fired_at_us, sent_at_us) = (at_us, at_us);
+                let told =
+                    LastReport { is_firing: true, since_us, fired_at_us, sent_at_us, title, is_own: true, subjects };
+                self.reported.insert(kind, told);
+            }
+            AlertState::Resolved => {
+                if let Some(told) = self.reported.get_mut(&kind) {
+                    (told.is_firing, told.sent_at_us) = (false, at_us);
+                }
+            }
+        }
+    }
+
+    /// The alert did not arrive.
+    pub(super) fn failed(&mut self, kind: ConditionKind, error: String, now_us: u64) {
+        let since_us = self.failure.as_ref().map_or(now_us, |failure| failure.since_us);
+        self.failure = Some(SendFailure { since_us, error });
+        self.again_at_us.insert(kind, now_us + micros(AFTER_FAILURE));
+    }
+
+    pub(super) fn firing(&self) -> impl Iterator<Item = ConditionKind> {
+        self.reported.iter().filter(|(_, told)| told.is_firing).map(|(kind, _)| *kind)
+    }
+
+    pub(super) fn last_sent_us(&self) -> Option<u64> {
+        self.reported.values().map(|told| told.sent_at_us).max()
+    }
+
+    /// Since when no alert arrives, and why.
+    pub(super) fn failure(&self) -> Option<&SendFailure> {
+        self.failure.as_ref()
+    }
+}
+
+impl LastReport {
+    /// Whether there is something that was not told: one more, or more dead letters.
+    fn lacks(&self, items: &[AlertItem]) -> bool {
+        let is_told = |(name, count): (String, u64)| self.subjects.get(&name).is_some_and(|told| *told >= count);
+        !items.iter().flat_map(subjects_of).all(is_told)
+    }
+}
+
+/// What an item is about: each of its rules, or its target, or the whole.
+fn subjects_of(item: &AlertItem) -> impl Iterator<Item = (String, u64)> {
+    let whole = item.rules.is_empty().then(|| item.target.clone().unwrap_or_default());
+    item.rules.iter().cloned().chain(whole).map(|name| (name, item.count))
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

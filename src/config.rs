@@ -6,6 +6,7 @@
 
 mod error;
 mod journal;
+mod log;
 mod malformed;
 
 use std::net::SocketAddr;
@@ -20,8 +21,9 @@ use serde::de::IgnoredAny;
 use crate::file;
 use crate::position::Start;
 
-pub use error::Error;
+pub use error::{Error, GivenBy};
 pub use journal::{JournalArgs, JournalGroup, JournalSettings};
+pub use log::{DeliveryLogArgs, DeliveryLogSettings, LogArgs, LogFormat, LogSettings};
 
 /// The JSON Schema (2020-12) of the settings file, for editors; `call` and others are defined in that of rule files.
 pub const SETTINGS_JSON_SCHEMA: &str = include_str!("config/settings.json");
@@ -33,9 +35,9 @@ pub struct File {
     /// Where it is, for messages.
     #[serde(skip)]
     path: PathBuf,
-    /// Its text, where it has alerts: rules read them.
+    /// Its text, for the places of values.
     #[serde(skip)]
-    text_with_alerts: Option<String>,
+    text: String,
     mysql: Option<String>,
     mysql_user: Option<String>,
     mysql_password_file: Option<PathBuf>,
@@ -65,6 +67,8 @@ pub struct File {
     alerts: Option<IgnoredAny>,
     log: Option<String>,
     log_format: Option<String>,
+    log_deliveries: Option<String>,
+    log_keys: Option<bool>,
 }
 
 /// Where the settings file is.
@@ -74,36 +78,6 @@ pub struct FileArgs {
     /// Settings file; `rowhook.yaml` in the current directory is read when it is there
     #[arg(long, env = "ROWHOOK_CONFIG", value_name = "FILE", global = true)]
     pub config: Option<PathBuf>,
-}
-
-/// What is logged, and how.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Settings and log")]
-pub struct LogArgs {
-    /// Log level (error, warn, info, debug, trace), or filters such as `info,rowhook::source=debug`
-    #[arg(long, env = "ROWHOOK_LOG", value_name = "LEVEL", global = true)]
-    log: Option<String>,
-    /// Form of the log on stderr [default: text]
-    #[arg(long, env = "ROWHOOK_LOG_FORMAT", value_enum, value_name = "FORM", global = true)]
-    log_format: Option<LogFormat>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// A line for people
-    Text,
-    /// A JSON object on each line
-    Json,
-    /// Text on a terminal, JSON elsewhere
-    Auto,
-}
-
-/// The log's settings, checked.
-#[derive(Debug, Clone)]
-pub struct LogSettings {
-    /// None: the default of the command.
-    pub filter: Option<String>,
-    pub format: LogFormat,
 }
 
 /// How the source is reached.
@@ -301,25 +275,6 @@ pub struct RunSettings {
     pub allow_missing_table: bool,
 }
 
-/// A setting as it was typed or, if it was not, as the file has it.
-struct Given<'f, T> {
-    value: Option<T>,
-    /// The file, where the value comes from it.
-    written_in: Option<&'f Path>,
-}
-
-impl<T> Given<'_, T> {
-    /// What the value or the default means; the error about a value of the file names the file and the key.
-    fn read<U>(self, default: T, read: impl FnOnce(T) -> Result<U, Error>) -> Result<U, Error> {
-        read(self.value.unwrap_or(default)).map_err(|error| match (error, self.written_in) {
-            (Error::Invalid { name, value, expected }, Some(path)) => {
-                Error::InvalidInFile { path: path.to_path_buf(), key: name.replace('-', "_"), value, expected }
-            }
-            (error, _) => error,
-        })
-    }
-}
-
 impl File {
     /// Reads the file that was named, or `rowhook.yaml` where there is one.
     pub fn load(args: &FileArgs) -> Result<File, Error> {
@@ -332,13 +287,12 @@ impl File {
         let unreadable = |source| Error::Unreadable { path: path.to_path_buf(), source };
         let text = file::read_text(path, FILE_BYTES_MAX).map_err(unreadable)?;
         let file = File::parse(&text).map_err(|error| malformed::malformed(path, &text, &error))?;
-        let text_with_alerts = file.alerts.is_some().then_some(text);
-        Ok(File { path: path.to_path_buf(), text_with_alerts, ..file })
+        Ok(File { path: path.to_path_buf(), text, ..file })
     }
 
     /// The file and its text, where it has `alerts`.
     pub fn with_alerts(&self) -> Option<(&Path, &str)> {
-        Some((&self.path, self.text_with_alerts.as_deref()?))
+        self.alerts.map(|_| (self.path.as_path(), self.text.as_str()))
     }
 
     /// Booleans are `true` and `false` alone, as in rule files.
@@ -346,22 +300,31 @@ impl File {
         serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true })
     }
 
-    fn given<T: Clone>(&self, typed: Option<T>, written: &Option<T>) -> Given<'_, T> {
-        let written_in = (typed.is_none() && written.is_some()).then_some(self.path.as_path());
-        Given { value: typed.or_else(|| written.clone()), written_in }
+    /// Where a setting was given that has a value: the arguments, the environment or this file. `name` is that of the flag.
+    pub fn given_by(&self, name: &str, arguments: &[String], is_set: impl Fn(&str) -> bool) -> GivenBy {
+        let flag = format!("--{name}");
+        let is_typed = |argument: &String| {
+            argument.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        };
+        match (arguments.iter().any(is_typed), is_set(&GivenBy::variable(name)), self.line_of(&error::key(name), 0)) {
+            (true, _, _) | (false, false, None) => GivenBy::Flag,
+            (false, true, _) => GivenBy::Variable,
+            (false, false, Some(line)) => GivenBy::File { path: self.path.clone(), line, key: error::key(name) },
+        }
     }
-}
 
-impl LogArgs {
-    pub fn resolve(self, file: &File) -> Result<LogSettings, Error> {
-        let read = |text: String| {
-            LogFormat::from_str(&text, false).map_err(|_| invalid("log-format", &text, "expected text, json or auto"))
-        };
-        let format = match self.log_format {
-            Some(format) => format,
-            None => file.given(None, &file.log_format).read("text".to_owned(), read)?,
-        };
-        Ok(LogSettings { filter: self.log.or_else(|| file.log.clone()), format })
+    /// The line of a key within a group; that of the group where it can't be found.
+    fn line_in_group(&self, group: &str, key: &str) -> usize {
+        let line = self.line_of(group, 0).unwrap_or(1);
+        self.line_of(key, line + 1).unwrap_or(line)
+    }
+
+    /// The line of a key; at the beginning of its line, or, from a line on, after indentation.
+    fn line_of(&self, key: &str, from: usize) -> Option<usize> {
+        let is_of_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
+        let lines = self.text.lines().enumerate().skip(from.saturating_sub(1));
+        let mut found = lines.filter(|(_, line)| is_of_key(if from > 0 { line.trim_start() } else { line }));
+        found.next().map(|(number, _)| number + 1)
     }
 }
 
@@ -382,11 +345,11 @@ impl TlsArgs {
     pub fn resolve(self, file: &File) -> Result<TlsSettings, Error> {
         let read = |text: String| {
             let expected = "expected disabled, preferred, required, verify-ca or verify-identity";
-            TlsMode::from_str(&text, false).map_err(|_| invalid("tls", &text, expected))
+            TlsMode::from_str(&text, false).map_err(|_| Error::invalid("tls", &text, expected))
         };
         let mode = match self.tls {
             Some(mode) => mode,
-            None => file.given(None, &file.tls).read("preferred".to_owned(), read)?,
+            None => file.tls.clone().map_or(Ok(TlsMode::default()), read)?,
         };
         Ok(TlsSettings {
             mode,
@@ -432,56 +395,54 @@ impl DataArgs {
 
 impl RunArgs {
     pub fn resolve(self, file: &File) -> Result<RunSettings, Error> {
-        let start = file.given(self.start, &file.start);
+        let start = self.start.or_else(|| file.start.clone());
         let token_file = self.admin_token_file.or_else(|| file.admin_token_file.clone());
-        let read_admin = |text: String| parse_admin(&text, token_file.is_some());
-        let window = file.given(self.window, &file.window).read(8192, |value| in_range("window", value))?;
-        let window_mib =
-            file.given(self.window_mib, &file.window_mib).read(64, |value| in_range("window-mib", value))?;
-        let timeout = file.given(self.shutdown_timeout, &file.shutdown_timeout);
+        let admin = self.admin.or_else(|| file.admin.clone()).unwrap_or_else(|| "127.0.0.1:8055".to_owned());
+        let window = in_range("window", self.window.or(file.window).unwrap_or(8192))?;
+        let window_mib = in_range("window-mib", self.window_mib.or(file.window_mib).unwrap_or(64))?;
+        let timeout =
+            self.shutdown_timeout.or_else(|| file.shutdown_timeout.clone()).unwrap_or_else(|| "30s".to_owned());
         Ok(RunSettings {
-            start_is_given: start.value.is_some(),
-            start: start.read("latest".to_owned(), |text| parse_start("start", &text))?,
-            admin: file.given(self.admin, &file.admin).read("127.0.0.1:8055".to_owned(), read_admin)?,
+            start_is_given: start.is_some(),
+            start: start.map_or(Ok(Start::Latest), |text| parse_start("start", &text))?,
+            admin: parse_admin(&admin, token_file.is_some())?,
             admin_token_file: token_file,
             window_deliveries: window,
             window_bytes: window_mib << 20,
-            shutdown_timeout: timeout.read("30s".to_owned(), |text| parse_duration("shutdown-timeout", &text))?,
+            shutdown_timeout: parse_duration("shutdown-timeout", &timeout)?,
             watch: !self.no_watch && file.watch.unwrap_or(true),
             allow_missing_table: self.allow_missing_table || file.allow_missing_table.unwrap_or(false),
         })
     }
 }
 
-fn invalid(name: &'static str, value: &str, expected: &str) -> Error {
-    Error::Invalid { name, value: value.to_string(), expected: expected.to_string() }
-}
-
 fn in_range(name: &'static str, value: usize) -> Result<usize, Error> {
     if (1..=WINDOW_MAX).contains(&value) {
         Ok(value)
     } else {
-        Err(invalid(name, &value.to_string(), "expected a number from 1 to 65536"))
+        Err(Error::invalid(name, &value.to_string(), "expected a number from 1 to 65536"))
     }
 }
 
 fn parse_duration(name: &'static str, text: &str) -> Result<Duration, Error> {
-    humantime::parse_duration(text).map_err(|_| invalid(name, text, "expected a duration such as 500ms, 30s or 2m"))
+    humantime::parse_duration(text)
+        .map_err(|_| Error::invalid(name, text, "expected a duration such as 500ms, 30s or 2m"))
 }
 
 /// Reads where to begin; `name` is the flag that an error names.
 pub fn parse_start(name: &'static str, text: &str) -> Result<Start, Error> {
-    Start::parse(text).map_err(|expected| invalid(name, text, expected))
+    Start::parse(text).map_err(|expected| Error::invalid(name, text, expected))
 }
 
 fn parse_admin(text: &str, has_token: bool) -> Result<Option<SocketAddr>, Error> {
     if text == "off" {
         return Ok(None);
     }
-    let address: SocketAddr =
-        text.parse().map_err(|_| invalid("admin", text, "expected an address such as 127.0.0.1:8055, or off"))?;
+    let address: SocketAddr = text
+        .parse()
+        .map_err(|_| Error::invalid("admin", text, "expected an address such as 127.0.0.1:8055, or off"))?;
     if !address.ip().is_loopback() && !has_token {
-        return Err(invalid("admin", text, "an address that others can reach needs --admin-token-file FILE"));
+        return Err(Error::invalid("admin", text, "an address that others can reach needs --admin-token-file FILE"));
     }
     Ok(Some(address))
 }

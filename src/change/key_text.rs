@@ -13,6 +13,9 @@ use crate::printable::shortened;
 /// Longer values are shortened.
 const VALUE_CHARS_MAX: usize = 60;
 
+/// In place of a value that is not to be shown.
+const REDACTED: &str = "***";
+
 /// There is no primary key.
 const NO_KEY: &str = "-";
 
@@ -40,6 +43,32 @@ impl<'de> Deserialize<'de> for OrderedMembers {
         }
         deserializer.deserialize_map(Members)
     }
+}
+
+/// The key of a row, of any length: `7`, or `a=7, b="x"` where it has several columns; `***` for those that are redacted. None: the table
+/// has no primary key.
+pub fn key_of_row(change: &Change, is_redacted: impl Fn(&str) -> bool) -> Option<String> {
+    let columns = &change.table.primary_key;
+    if columns.is_empty() {
+        return None;
+    }
+    let mut text = Vec::new();
+    for (n, index) in columns.iter().enumerate() {
+        let name = change.table.columns.get(*index)?;
+        if n > 0 {
+            text.extend_from_slice(b", ");
+        }
+        if columns.len() > 1 {
+            text.extend_from_slice(name.as_bytes());
+            text.push(b'=');
+        }
+        if is_redacted(name) {
+            text.extend_from_slice(REDACTED.as_bytes());
+        } else if let Some(value) = change.latest(*index) {
+            json::write_value(&value, &mut text);
+        }
+    }
+    Some(String::from_utf8_lossy(&text).into_owned())
 }
 
 /// The key of which this is the JSON.

@@ -17,18 +17,11 @@ const PASSWORD_BYTES_MAX: u64 = 64 << 10;
 /// The proxy of all calls whose target names no other.
 pub(super) fn proxy(args: CallArgs, file: &File) -> Result<Option<Arc<ProxyServer>>, Error> {
     let Some(ProxySettings { url, password_file }) = args.resolve(file) else { return Ok(None) };
-    let invalid = |expected: &str| Error::Invalid {
-        name: "proxy",
-        value: "***".to_owned(),
-        expected: format!("{expected}; or `none`"),
-    };
+    let invalid = |expected: &str| Error::invalid("proxy", "***", &format!("{expected}; or `none`"));
     let proxy = ProxyServer::parse(&url).map_err(invalid)?;
     let proxy = match password_file {
-        Some(path) => with_password_of(proxy, &path).map_err(|expected| Error::Invalid {
-            name: "proxy-password-file",
-            value: path.display().to_string(),
-            expected,
-        })?,
+        Some(path) => with_password_of(proxy, &path)
+            .map_err(|expected| Error::invalid("proxy-password-file", &path.display().to_string(), &expected))?,
         None => proxy,
     };
     Ok(Some(Arc::new(proxy)))

@@ -93,7 +93,7 @@ fn require_sound(rules: &[NewFile], url: Option<&str>) -> anyhow::Result<()> {
     let Err(problems) = RuleSet::from_texts(&files, &|name| std::env::var(name).ok()) else { return Ok(()) };
     let first = problems.0.first().map(|problem| problem.message.clone()).unwrap_or_default();
     match url {
-        Some(url) => Err(config::Error::Invalid { name: "url", value: url.to_string(), expected: first }.into()),
+        Some(url) => Err(config::Error::invalid("url", url, &first).into()),
         None => bail!("{problems}"),
     }
 }

@@ -20,12 +20,9 @@ pub(super) use lines::LastLines;
 /// filters are used as they are.
 pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<LastLines> {
     let text = settings.filter.as_deref().unwrap_or(default);
-    let expected =
-        |problem| format!("{problem}; expected a level such as debug, or filters such as rowhook::source=debug");
-    let filter = filter(text).map_err(|problem| Error::Invalid {
-        name: "log",
-        value: text.to_string(),
-        expected: expected(problem),
+    let filter = filter(text).map_err(|problem| {
+        let expected = format!("{problem}; expected a level such as debug, or filters such as rowhook::source=debug");
+        Error::invalid("log", text, &expected)
     })?;
     let last_lines = lines::start().map_err(|error| anyhow!("cannot start threads: {error}"))?;
     let log = tracing_subscriber::fmt()

@@ -44,9 +44,10 @@ mod target;
 mod test;
 
 use anyhow::anyhow;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 
-use crate::config::{self, File, FileArgs, LogArgs};
+use crate::config::{self, File, FileArgs, GivenBy, LogArgs};
 use crate::source;
 
 /// What was typed.
@@ -152,7 +153,30 @@ pub enum CommandVerdict {
 /// Parses what was typed, or answers a shell that wants to complete it; ends the process where there is nothing to run.
 pub fn parse() -> Cli {
     completions::answer();
-    Cli::parse()
+    Cli::try_parse().unwrap_or_else(|error| {
+        // Without stderr there is nowhere to report it.
+        let _ = error.print();
+        if let Some(variable) = variable_of(&error) {
+            output::complain(&format!("the value is that of the variable {variable}"));
+        }
+        std::process::exit(error.exit_code())
+    })
+}
+
+/// The variable that the refused value comes from; None: it was typed.
+fn variable_of(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
+    let name = argument.split([' ', '=']).next()?.strip_prefix("--")?;
+    match given_by(&File::default(), name) {
+        GivenBy::Variable => Some(GivenBy::variable(name)),
+        GivenBy::Flag | GivenBy::File { .. } => None,
+    }
+}
+
+/// Where a setting of this process was given.
+fn given_by(file: &File, name: &str) -> GivenBy {
+    let arguments: Vec<String> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    file.given_by(name, &arguments, |variable| std::env::var_os(variable).is_some())
 }
 
 /// Runs a command to its end.
@@ -162,7 +186,32 @@ pub fn parse() -> Cli {
 /// When the command could not do its work, or [`is_wrong_usage`].
 pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
     let file = File::load(&cli.file)?;
-    let log = cli.log.resolve(&file)?;
+    run_with(cli, &file).map_err(|error| located(error, &file))
+}
+
+/// An error about a setting, with the place where the setting was given.
+fn located(error: anyhow::Error, file: &File) -> anyhow::Error {
+    let given_by = |name: &str| given_by(file, name);
+    let error = match error.downcast::<config::Error>() {
+        Ok(error) => return error.located(given_by).into(),
+        Err(error) => error,
+    };
+    match error.downcast::<source::Error>() {
+        Ok(source::Error::Setting { setting, problem }) => {
+            let name = match setting {
+                "url" => "mysql",
+                "user" => "mysql-user",
+                other => other,
+            };
+            source::Error::Setting { setting, problem: format!("{problem}{}", given_by(name).place(name)) }.into()
+        }
+        Ok(other) => other.into(),
+        Err(error) => error,
+    }
+}
+
+fn run_with(cli: Cli, file: &File) -> anyhow::Result<CommandVerdict> {
+    let log = cli.log.resolve(file)?;
     let filter = match cli.command {
         Command::Run(_) => "info",
         Command::Tail(_) | Command::Preview(_) => "warn",
@@ -173,25 +222,25 @@ pub fn run(cli: Cli) -> anyhow::Result<CommandVerdict> {
     let runtime = runtime.map_err(|error| anyhow!("cannot start threads: {error}"))?;
     let verdict = runtime.block_on(async {
         match cli.command {
-            Command::Run(args) => run::run(args, &file).await,
-            Command::Init(args) => init::run(args, &file).await,
-            Command::Check(args) => check::run(args, &file).await,
-            Command::Status(args) => status::run(args, &file).await,
-            Command::Pause(args) => rule::pause(args, &file).await,
-            Command::Resume(args) => rule::resume(args, &file).await,
-            Command::Reload(args) => rule::reload(args, &file).await,
-            Command::ReplayBinlog(args) => replay_binlog::run(args, &file).await,
-            Command::Position(command) => position::run(command, &file).await,
-            Command::DeadLetters(command) => dead_letters::run(command, &file).await,
-            Command::Deliveries(command) => deliveries::run(command, &file),
-            Command::Stats(args) => stats::run(args, &file),
-            Command::Target(command) => target::run(command, &file).await,
-            Command::Alert(command) => alert::run(command, &file).await,
-            Command::Store(command) => store::run(command, &file).await,
-            Command::Preview(args) => preview::run(args, &file).await,
-            Command::Tail(args) => tail::run(args, &file).await,
+            Command::Run(args) => run::run(args, file).await,
+            Command::Init(args) => init::run(args, file).await,
+            Command::Check(args) => check::run(args, file).await,
+            Command::Status(args) => status::run(args, file).await,
+            Command::Pause(args) => rule::pause(args, file).await,
+            Command::Resume(args) => rule::resume(args, file).await,
+            Command::Reload(args) => rule::reload(args, file).await,
+            Command::ReplayBinlog(args) => replay_binlog::run(args, file).await,
+            Command::Position(command) => position::run(command, file).await,
+            Command::DeadLetters(command) => dead_letters::run(command, file).await,
+            Command::Deliveries(command) => deliveries::run(command, file),
+            Command::Stats(args) => stats::run(args, file),
+            Command::Target(command) => target::run(command, file).await,
+            Command::Alert(command) => alert::run(command, file).await,
+            Command::Store(command) => store::run(command, file).await,
+            Command::Preview(args) => preview::run(args, file).await,
+            Command::Tail(args) => tail::run(args, file).await,
             Command::Schema(args) => schema::run(&args),
-            Command::Test(args) => test::run(args, &file).await,
+            Command::Test(args) => test::run(args, file).await,
             Command::Completions(args) => completions::run(&args),
             Command::Man(args) => man::run(&args),
         }

@@ -23,10 +23,12 @@ use crate::admin::{
 };
 use crate::clock::now_us;
 use crate::config::{
-    CallArgs, DataArgs, File, JournalArgs, JournalSettings, RulesArgs, RunArgs, RunSettings, SourceArgs, WriteArgs,
+    CallArgs, DataArgs, DeliveryLogArgs, DeliveryLogSettings, File, JournalArgs, JournalSettings, RulesArgs, RunArgs,
+    RunSettings, SourceArgs, WriteArgs,
 };
 use crate::delivery::{Client, Dispatcher, Sinks};
 use crate::journal::Journal;
+use crate::outcome::DeliveryLog;
 use crate::pipeline::{ChangeSource, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
 use crate::rules::{AlertRule, IfMissing, RuleFilesState, RuleSet};
@@ -59,6 +61,8 @@ pub(super) struct RunCommandArgs {
     run: RunArgs,
     #[command(flatten)]
     journal: JournalArgs,
+    #[command(flatten)]
+    log: DeliveryLogArgs,
 }
 
 /// Commands from the control socket that wait for the loop.
@@ -72,6 +76,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let mut source = source_settings::of(source, &encrypted)?;
     let settings = args.run.resolve(file)?;
     let journal = args.journal.resolve(file)?;
+    let log = args.log.resolve(file)?;
     let proxy = call_settings::proxy(args.calls, file)?;
     let alerts = alert::load(file)?;
     for alert in &alerts {
@@ -114,8 +119,23 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
     let alerts = (alerts, alert_sinks);
-    work(Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, alerts, signals, data })
-        .await?;
+    work(Parts {
+        source,
+        settings,
+        journal,
+        log,
+        rules,
+        files,
+        store,
+        port,
+        socket,
+        saved,
+        sinks,
+        alerts,
+        signals,
+        data,
+    })
+    .await?;
     tracing::info!("stopped");
     Ok(CommandVerdict::Done)
 }
@@ -125,6 +145,7 @@ struct Parts {
     source: Settings,
     settings: RunSettings,
     journal: Option<JournalSettings>,
+    log: DeliveryLogSettings,
     rules: Arc<RuleSet>,
     files: RuleFiles,
     store: Store,
@@ -151,8 +172,22 @@ struct Signals {
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts { source, settings, journal, rules, files, store, port, socket, saved, sinks, alerts, signals, data } =
-        parts;
+    let Parts {
+        source,
+        settings,
+        journal,
+        log,
+        rules,
+        files,
+        store,
+        port,
+        socket,
+        saved,
+        sinks,
+        alerts,
+        signals,
+        data,
+    } = parts;
     let metrics = Arc::new(Metrics::default());
     let (stop, state) = (signals.stop, files.state);
     let limits = Limits {
@@ -163,6 +198,7 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     };
     let dispatcher = Dispatcher::new(sinks, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
+    pipeline.set_log(DeliveryLog::new(log));
     if let Some(journal) = journal {
         pipeline.keep_journal(Journal::start(&data, &journal, metrics.clone())?);
     }

@@ -17,8 +17,66 @@ pub enum Error {
     NoTable { tables: String },
     #[error("there is no terminal to ask on; confirm with --yes")]
     Unconfirmed,
-    #[error("--{name} {value}: {expected}")]
-    Invalid { name: &'static str, value: String, expected: String },
-    #[error("{}: `{key}: {value}`: {expected}", path.display())]
-    InvalidInFile { path: PathBuf, key: String, value: String, expected: String },
+    #[error("{}: {expected}", by.with_value(name, value))]
+    Invalid { name: &'static str, value: String, expected: String, by: GivenBy },
+}
+
+/// Where a setting was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GivenBy {
+    Flag,
+    Variable,
+    /// In the settings file, at this line, under this key.
+    File {
+        path: PathBuf,
+        line: usize,
+        key: String,
+    },
+}
+
+impl GivenBy {
+    /// The setting as it was written there. `name` is that of the flag.
+    fn with_value(&self, name: &str, value: &str) -> String {
+        match self {
+            GivenBy::Flag => format!("--{name} {value}"),
+            GivenBy::Variable => format!("{}={value}", GivenBy::variable(name)),
+            GivenBy::File { path, line, key } => format!("{}:{line}: `{key}: {value}`", path.display()),
+        }
+    }
+
+    /// The environment variable of a flag.
+    pub fn variable(name: &str) -> String {
+        format!("ROWHOOK_{}", key(name).to_uppercase())
+    }
+
+    /// Where the setting is, for the end of a message about it; empty for a flag, which was typed.
+    pub fn place(&self, name: &str) -> String {
+        match self {
+            GivenBy::Flag => String::new(),
+            GivenBy::Variable => format!(" (in {})", GivenBy::variable(name)),
+            GivenBy::File { path, line, .. } => format!(" (in {}:{line})", path.display()),
+        }
+    }
+}
+
+/// The key of a flag in the settings file.
+pub(super) fn key(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+impl Error {
+    /// The error of a value, as if it was typed.
+    pub fn invalid(name: &'static str, value: &str, expected: &str) -> Error {
+        Error::Invalid { name, value: value.to_owned(), expected: expected.to_owned(), by: GivenBy::Flag }
+    }
+
+    /// With the place where the value was given.
+    pub fn located(self, given_by: impl Fn(&str) -> GivenBy) -> Error {
+        match self {
+            Error::Invalid { name, value, expected, by: GivenBy::Flag } => {
+                Error::Invalid { name, value, expected, by: given_by(name) }
+            }
+            other => other,
+        }
+    }
 }

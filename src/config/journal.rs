@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
-use super::{Error, File, invalid};
+use super::{Error, File, GivenBy};
 
 /// How long entries are kept, where nothing is said.
 const KEEP_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -63,26 +63,25 @@ impl JournalArgs {
         }
         let group = file.journal.clone().unwrap_or_default();
         let keep = match (self.journal_keep, group.keep) {
-            (Some(text), _) => keep(&text).ok_or_else(|| invalid("journal-keep", &text, KEEP_EXPECTED))?,
-            (None, Some(text)) => keep(&text).ok_or_else(|| invalid_in(file, "keep", text, KEEP_EXPECTED))?,
+            (Some(text), _) => keep(&text).ok_or_else(|| Error::invalid("journal-keep", &text, KEEP_EXPECTED))?,
+            (None, Some(text)) => keep(&text).ok_or_else(|| invalid_in(file, "journal-keep", &text, KEEP_EXPECTED))?,
             (None, None) => KEEP_DEFAULT,
         };
         let bytes_max = match (self.journal_max, group.max) {
-            (Some(text), _) => size(&text).ok_or_else(|| invalid("journal-max", &text, MAX_EXPECTED))?,
-            (None, Some(text)) => size(&text).ok_or_else(|| invalid_in(file, "max", text, MAX_EXPECTED))?,
+            (Some(text), _) => size(&text).ok_or_else(|| Error::invalid("journal-max", &text, MAX_EXPECTED))?,
+            (None, Some(text)) => size(&text).ok_or_else(|| invalid_in(file, "journal-max", &text, MAX_EXPECTED))?,
             (None, None) => BYTES_MAX_DEFAULT,
         };
         Ok(Some(JournalSettings { keep, bytes_max }))
     }
 }
 
-fn invalid_in(file: &File, key: &str, value: String, expected: &str) -> Error {
-    Error::InvalidInFile {
-        path: file.path.clone(),
-        key: format!("journal.{key}"),
-        value,
-        expected: expected.to_string(),
-    }
+/// The value is in the group of the settings file.
+fn invalid_in(file: &File, name: &'static str, value: &str, expected: &str) -> Error {
+    let key = name.trim_start_matches("journal-");
+    let line = file.line_in_group("journal", key);
+    let by = GivenBy::File { path: file.path.clone(), line, key: format!("journal.{key}") };
+    Error::Invalid { name, value: value.to_owned(), expected: expected.to_owned(), by }
 }
 
 fn keep(text: &str) -> Option<Duration> {

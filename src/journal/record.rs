@@ -3,10 +3,10 @@
 //! In: a completed delivery. Out: one entry for it, and one for each delivery that was merged into it, without row values
 //! other than the primary key. Keeps promise 8 with its rule: a key column that the rule redacts is `***`. Pure but for the time.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::change::{Change, DeliveryId, Op, json};
+use crate::change::key_text::key_of_row;
+use crate::change::{DeliveryId, Op};
 use crate::clock::now_us;
 use crate::delivery::{Completed, Merged, Origin, Outcome};
 use crate::failure::{Answer, Attempt, attempt_numbers};
@@ -18,8 +18,6 @@ use crate::schema::Table;
 pub const KEY_CHARS_MAX: usize = 120;
 /// Longer errors are shortened.
 const ERROR_CHARS_MAX: usize = 200;
-/// In place of a value that the rule redacts.
-const REDACTED: &str = "***";
 
 /// What came of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +127,8 @@ impl JournalEntry {
             rule: Arc::clone(&delivery.rule),
             table: Arc::clone(&delivery.change.table),
             op: Some(delivery.change.op),
-            key: key(&delivery.change, &delivery.rule),
+            key: key_of_row(&delivery.change, |column| delivery.rule.redacts(column))
+                .map(|key| shortened_key(&key).into()),
             target: delivery.action().target.origin.as_str().into(),
             outcome,
             reason,
@@ -174,32 +173,6 @@ fn attempt((number, attempt): (u64, &Attempt)) -> JournalAttempt {
         Answer::Failed { error } => (None, Some(one_line(error, ERROR_CHARS_MAX).into())),
     };
     JournalAttempt { number, started_us: attempt.started_at_us, duration_us: attempt.duration_us, status, error }
-}
-
-/// `7`, `"x"`, or `a=7, b="x"` where the key has several columns.
-fn key(change: &Change, rule: &Rule) -> Option<Box<str>> {
-    let columns = &change.table.primary_key;
-    if columns.is_empty() {
-        return None;
-    }
-    let mut text = String::new();
-    for (n, index) in columns.iter().enumerate() {
-        let name = change.table.columns.get(*index)?;
-        if n > 0 {
-            text.push_str(", ");
-        }
-        if columns.len() > 1 {
-            let _ = write!(text, "{name}=");
-        }
-        if rule.redacts(name) {
-            text.push_str(REDACTED);
-        } else if let Some(value) = change.latest(*index) {
-            let mut value_text = Vec::new();
-            json::write_value(&value, &mut value_text);
-            text.push_str(&String::from_utf8_lossy(&value_text));
-        }
-    }
-    Some(shortened_key(&text).into())
 }
 
 /// The key as it is kept, of one that a person gives.

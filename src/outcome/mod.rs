@@ -1,14 +1,10 @@
 //! Outcomes: what a completed delivery means for the store and for the log.
 //!
 //! In: a `Completed`. Out: nothing more to do, or the write that must be durable before the delivery counts as resolved
-//! and its lane moves on. Keeps promise 1 (first the dead letter, then the low-water mark) and promise 8 (one line per delivery,
-//! without row values); what a rule redacts is gone before anything is written. Owns no state; the tracker and the log of dead
-//! letters beside it do.
+//! and its lane moves on. Keeps promise 1 (first the dead letter, then the low-water mark); what a rule redacts is gone before anything is
+//! written. Owns no state; the tracker and the log of deliveries beside it do.
 
 use std::sync::Arc;
-use std::time::Instant;
-
-use tracing::{debug, error, info};
 
 use crate::change::Change;
 use crate::clock::now_us;
@@ -18,9 +14,10 @@ use crate::ordering::{LaneKeys, MoreKeys};
 use crate::rules::OnDeadLetter;
 use crate::store;
 
-use letter_log::{LetterLog, MoreLetters};
+pub use delivery_log::DeliveryLog;
 
-pub mod letter_log;
+mod delivery_log;
+mod letter_log;
 pub mod reached;
 pub mod saga_action;
 pub mod tracker;
@@ -180,35 +177,6 @@ fn new_letter(completed: &Completed, failure: store::LetterFailure, lanes: LaneK
         lanes,
         created_at_us: now_us(),
         redacted,
-    }
-}
-
-/// Logs a completed delivery.
-pub fn log(completed: &Completed, letters: &mut LetterLog, now: Instant) {
-    let (rule, id) = (completed.delivery.rule.name.as_str(), completed.delivery.id);
-    let attempts = completed.attempts.total();
-    for merged in &completed.merged {
-        debug!(rule, id = %merged.id, into = %id, "merged into a later delivery of its key");
-    }
-    match &completed.outcome {
-        // A statement has no status.
-        Outcome::Delivered { status } => {
-            info!(rule, %id, status = (*status > 0).then_some(*status), attempts, "delivered");
-        }
-        Outcome::Dead(failure) if letters.is_first(rule, &failure.message, now) => {
-            error!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "dead letter");
-        }
-        Outcome::Dead(failure) => {
-            debug!(rule, %id, attempts, reason = failure.reason.as_str(), why = %failure.message, "one more dead letter");
-        }
-        Outcome::Blocked { by } => info!(rule, %id, behind = by, "blocked"),
-    }
-}
-
-/// Logs dead letters that got no line of their own.
-pub fn log_more(letters: &[MoreLetters]) {
-    for letters in letters {
-        error!(rule = &*letters.rule, more = letters.more, "{letters}");
     }
 }
 

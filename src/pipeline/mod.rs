@@ -51,8 +51,7 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use crate::change::Change;
 use crate::delivery::{DeliveryEvent, Dispatcher};
 use crate::journal::Journal;
-use crate::outcome;
-use crate::outcome::letter_log::LetterLog;
+use crate::outcome::DeliveryLog;
 use crate::position::Position;
 use crate::rules::{Diagnostics, RuleSet};
 use crate::saga::SagaCommand;
@@ -105,7 +104,7 @@ pub struct Pipeline {
     writes: Writes,
     needs: Needs,
     binlog_pin: BinlogPin,
-    letter_log: LetterLog,
+    log: DeliveryLog,
     metrics: Arc<Metrics>,
     limits: Limits,
 }
@@ -127,7 +126,7 @@ impl Pipeline {
             writes: Writes::new(store),
             needs: Needs::default(),
             binlog_pin: BinlogPin::default(),
-            letter_log: LetterLog::default(),
+            log: DeliveryLog::default(),
             metrics,
             limits,
         }
@@ -136,6 +135,11 @@ impl Pipeline {
     /// Every outcome goes into this journal.
     pub fn keep_journal(&mut self, journal: Journal) {
         self.writes.keep_journal(journal);
+    }
+
+    /// What is logged of deliveries, if not each.
+    pub fn set_log(&mut self, log: DeliveryLog) {
+        self.log = log;
     }
 
     /// Continues at the positions of the store's checkpoints. Without any, the source's first event says where it begins.
@@ -183,7 +187,7 @@ impl Pipeline {
             Err(Error::Store(error)) => Err(error.into()),
             ended => self.wind_down().await.and(ended),
         };
-        outcome::log_more(&self.letter_log.take_all(Instant::now().into_std()));
+        self.log.log_all(Instant::now().into_std());
         ended
     }
 
@@ -282,7 +286,7 @@ impl Pipeline {
         self.metrics.dead_letters_awaiting.set(store.awaiting_count() as i64);
         self.replays.releases.review();
         self.withdraw_paused();
-        outcome::log_more(&self.letter_log.take_over(Instant::now().into_std()));
+        self.log.log_minutes(Instant::now().into_std());
         self.streams.report_metrics(&self.deliveries.dispatcher);
         self.streams.forget_what_never_came();
         self.streams.manage_readers();

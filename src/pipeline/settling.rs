@@ -15,7 +15,7 @@ use crate::outcome::tracker::Tracker;
 impl Pipeline {
     /// A delivery is over: writes what must be durable before it counts as resolved.
     pub(super) fn settle(&mut self, completed: Completed) {
-        outcome::log(&completed, &mut self.letter_log, Instant::now());
+        self.log.log(&completed, Instant::now());
         let stream = self.streams.count(&completed);
         self.writes.record(&completed);
         if outcome::blocks_a_free_key(&completed) {

@@ -276,3 +276,28 @@ fn a_json_schema_is_printed_for_each_kind_of_file() {
         assert!(schema["properties"][key]["description"].is_string(), "{args:?}: {schema}");
     }
 }
+
+#[test]
+fn a_wrong_value_is_named_with_the_place_that_it_comes_from() {
+    let run = |name: &str, value: &str, file: &str, args: &[&str]| {
+        let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_env(name, value);
+        home.write("rowhook.yaml", file);
+        let finished = home.run(&[&["run", "--mysql", "mysql://a@127.0.0.1:1"], args].concat());
+        assert_eq!(finished.code, 2, "{finished:?}");
+        finished.stderr
+    };
+    let range = ": expected a number from 1 to 65536\n";
+    assert_eq!(run("NOTHING", "1", "window: 0\n", &["--window=0"]), format!("rowhook: error: --window 0{range}"));
+    assert_eq!(run("ROWHOOK_WINDOW", "0", "window: 5\n", &[]), format!("rowhook: error: ROWHOOK_WINDOW=0{range}"));
+    assert_eq!(
+        run("NOTHING", "1", "# sizes\ndata: data\nwindow: 0\n", &[]),
+        format!("rowhook: error: rowhook.yaml:3: `window: 0`{range}")
+    );
+    let said = run("NOTHING", "1", "journal:\n  keep: 7d\n  max: 1 MiB\n", &[]);
+    assert!(said.starts_with("rowhook: error: rowhook.yaml:3: `journal.max: 1 MiB`: expected a size"), "{said}");
+    let said = run("ROWHOOK_WINDOW", "many", "", &[]);
+    assert!(said.contains("invalid value 'many' for '--window <NUMBER>'"), "{said}");
+    assert!(said.ends_with("rowhook: the value is that of the variable ROWHOOK_WINDOW\n"), "{said}");
+    let said = run("ROWHOOK_MYSQL_USER", "b", "", &[]);
+    assert!(said.ends_with("the URL and --mysql-user name two; take one away (in ROWHOOK_MYSQL_USER)\n"), "{said}");
+}

@@ -107,3 +107,48 @@ async fn check_finds_a_redacted_column_that_the_table_lacks() {
         finished.stdout
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_names_tables_and_keys_only_where_they_are_asked_for_and_never_redacted_ones() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    let table = format!("{database}.people");
+    server.query(&format!("CREATE TABLE {table} (id INT, code VARCHAR(20), PRIMARY KEY (id, code))")).await;
+    let receiver = Receiver::start(|_| Answer::ok());
+    let call = format!("call: {{url: '{}'}}", receiver.url("/"));
+    let rules =
+        format!("table: {table}\nrules:\n  - {{name: all, {call}}}\n  - {{name: some, redact: [code], {call}}}\n");
+    let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("people.yaml", &rules);
+    let (url, mut next) = (server.root_url(), 1);
+    for (args, of_all, of_some) in [
+        (&[][..], format!("rule=\"all\" table={table} id="), format!("rule=\"some\" table={table} id=")),
+        (
+            &["--log-keys"],
+            format!("rule=\"all\" table={table} key=\"id=2, code=\\\"AB-2\\\"\" id="),
+            format!("rule=\"some\" table={table} key=\"id=2, code=***\" id="),
+        ),
+    ] {
+        let mut program = home.start(&[&["run", "--mysql", &url, "--admin", "off"], args].concat());
+        program.wait_for_line("reading after", DEADLINE);
+        server.query(&format!("INSERT INTO {table} VALUES ({next}, 'AB-{next}')")).await;
+        program.wait_for_line(&of_all, DEADLINE);
+        program.wait_for_line(&of_some, DEADLINE);
+        let named = program.lines().iter().filter(|line| line.contains("AB-")).count();
+        assert_eq!(named, usize::from(!args.is_empty()), "{:?}", program.lines());
+        program.terminate();
+        assert_eq!(program.wait(DEADLINE), 0);
+        next += 1;
+    }
+
+    // One in three, and the others only as far as they needed a retry.
+    let mut program = home.start(&["run", "--mysql", &url, "--admin", "off", "--log-deliveries", "1/3"]);
+    program.wait_for_line("reading after", DEADLINE);
+    let before = receiver.count();
+    server.query(&format!("INSERT INTO {table} VALUES (3, 'c'), (4, 'd'), (5, 'e')")).await;
+    receiver.wait_for_count(before + 6, DEADLINE).await;
+    program.terminate();
+    assert_eq!(program.wait(DEADLINE), 0);
+    let lines: Vec<String> = program.lines().into_iter().filter(|line| line.contains(" delivered ")).collect();
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.ends_with("attempts=1 one_in=3")), "{lines:?}");
+}

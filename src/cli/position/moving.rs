@@ -100,11 +100,7 @@ fn gtid(text: &str) -> Result<Gtid, config::Error> {
     let mut intervals = set.intervals();
     match (intervals.next(), intervals.next()) {
         (Some((uuid, tag, (first, last))), None) if first == last => Ok(Gtid { uuid, tag: tag.clone(), number: first }),
-        _ => Err(config::Error::Invalid {
-            name: "after",
-            value: text.to_string(),
-            expected: "expected one GTID: uuid:1534, or uuid:tag:1534".to_string(),
-        }),
+        _ => Err(config::Error::invalid("after", text, "expected one GTID: uuid:1534, or uuid:tag:1534")),
     }
 }
 

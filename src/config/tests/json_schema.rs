@@ -81,6 +81,8 @@ struct Line {
     run: RunArgs,
     #[command(flatten)]
     journal: JournalArgs,
+    #[command(flatten)]
+    deliveries: DeliveryLogArgs,
 }
 
 /// What is wrong with a settings file by what reads it.
@@ -91,8 +93,9 @@ fn loaded(text: &str) -> Result<(), String> {
     let source = line.source.resolve(&file).map(drop);
     let run = line.run.resolve(&file).map(drop);
     let journal = line.journal.resolve(&file).map(drop);
+    let deliveries = line.deliveries.resolve(&file).map(drop);
     let alerts = AlertRule::load(Path::new("rowhook.yaml"), text, &|_| None).map(drop);
-    log.and(source).and(run).and(journal).map_err(|error| error.to_string())?;
+    log.and(source).and(run).and(journal).and(deliveries).map_err(|error| error.to_string())?;
     alerts.map_err(|problems| problems.to_string())
 }
 
@@ -173,6 +176,12 @@ fn the_schema_takes_what_is_loaded_and_refuses_what_is_not() {
         ("alerts: [{name: a, conditions: {late: 9}, call: {url: 'http://a.test/'}}]", false),
         ("alerts: [{name: a, conditions: {disk: 1 GiB}, call: {url: 'http://a.test/'}}]", false),
         ("alerts: [{name: a, every: often, call: {url: 'http://a.test/'}}]", false),
+        ("log_deliveries: 1/100", true),
+        ("log_deliveries: none", true),
+        ("log_deliveries: 5", false),
+        ("log_deliveries: 2/3", false),
+        ("log_keys: true", true),
+        ("log_keys: yes", false),
         ("windw: 5", false),
         ("shutdown-timeout: 5s", false),
         ("window: many", false),

@@ -249,6 +249,13 @@ impl Dispatcher {
         RuleUnderWay { unresolved: self.unresolved[number as usize], ..self.lanes.counts(number) }
     }
 
+    /// The rules besides these that have deliveries that were not released, with their number, by name.
+    pub fn unresolved_besides(&self, rules: &[Arc<Rule>]) -> BTreeMap<&str, usize> {
+        let is_known = |name: &str| rules.iter().any(|rule| rule.name == name);
+        let of_each = self.rules.iter().map(|(name, number)| (&**name, self.unresolved[*number as usize]));
+        of_each.filter(|(name, unresolved)| *unresolved > 0 && !is_known(name)).collect()
+    }
+
     /// Deliveries submitted and not released.
     pub fn unresolved(&self) -> usize {
         self.unresolved.iter().sum()

@@ -325,6 +325,9 @@ impl Pipeline {
         while let Some(written) = self.writes.next().await {
             self.written(written?);
         }
+        for (rule, deliveries) in self.deliveries.dispatcher.unresolved_besides(self.streams.rule_set().rules()) {
+            tracing::warn!(rule, deliveries, "deliveries of a removed rule were not made, and will not be");
+        }
         self.replays.releases.finish().await;
         self.streams.forget_former_ids();
         if let Some(write) = self.streams.take_checkpoint() {

@@ -38,13 +38,13 @@ impl Streams {
         }
         self.rules.replace(streams);
         dispatcher.adopt(rules.rules());
-        let vanished = self.part_with_vanished(before.into_values());
+        let vanished = self.part_with_vanished(before.into_values(), dispatcher);
         self.follow_rules(rules);
         self.has_moved = true;
         vanished
     }
 
-    fn part_with_vanished(&mut self, vanished: impl Iterator<Item = RuleStream>) -> Vanished {
+    fn part_with_vanished(&mut self, vanished: impl Iterator<Item = RuleStream>, dispatcher: &Dispatcher) -> Vanished {
         let mut said = Vanished::NonePaused;
         for stream in vanished {
             if stream.detached.is_some() {
@@ -53,6 +53,15 @@ impl Streams {
                     rule = &*stream.name,
                     place,
                     "the rule was removed while it was detached; changes after this position are not delivered"
+                );
+            }
+            let deliveries = dispatcher.counts(&stream.name).unresolved;
+            if deliveries > 0 {
+                tracing::warn!(
+                    rule = &*stream.name,
+                    deliveries,
+                    paused = stream.paused.is_some(),
+                    "the rule was removed while it had deliveries; they are sent as long as rowhook runs, unless it was paused"
                 );
             }
             // What is queued of it is still not sent, unless the rule comes back.

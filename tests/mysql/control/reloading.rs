@@ -172,3 +172,25 @@ async fn a_paused_rule_that_goes_sends_nothing_of_its_queue_before_it_comes_back
     let keys = paused.received().iter().map(|request| key_and_version(request).0).collect::<HashSet<_>>();
     assert_eq!(keys, HashSet::from([1, 2, 4]));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_delivered_of_a_removed_rule_is_said_at_the_reload_and_at_the_stop() {
+    let server = MysqlServer::shared();
+    let database = server.fresh_database().await;
+    table(server, &database, "items").await;
+    let (down, other) = (Receiver::start(|_| Answer::status(503)), Receiver::start(|_| Answer::ok()));
+    let home = home()
+        .with_rule("a.yaml", &rule(&database, "items", "gone", &down))
+        .with_rule("b.yaml", &rule(&database, "items", "other", &other));
+    let mut program = run(&home, server, &["--no-watch"]);
+    server.query(&format!("INSERT INTO {database}.items VALUES (1, 1), (2, 1), (3, 1)")).await;
+    other.wait_for_count(3, DEADLINE).await;
+    std::fs::remove_file(home.path("rules/a.yaml")).expect("a file of our own");
+    assert_eq!(done(&home.run(&["reload"])), "removed  gone\n1 rule unchanged\n");
+    let line = program.wait_for_line("the rule was removed while it had deliveries", DEADLINE);
+    assert!(line.ends_with("rule=\"gone\" deliveries=3 paused=false"), "{line}");
+    program.terminate();
+    assert_eq!(program.wait(DEADLINE), 0);
+    let line = program.wait_for_line("deliveries of a removed rule were not made", DEADLINE);
+    assert!(line.ends_with("rule=\"gone\" deliveries=3"), "{line}");
+}

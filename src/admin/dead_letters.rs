@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::Instant;
@@ -34,7 +35,10 @@ const PAGE_LETTERS: usize = 100;
 /// The most dead letters in one list; for more, a narrower selection is of more use.
 const LIST_LETTERS_MAX: usize = 10_000;
 
-/// Counting by rule takes one part in so many of the time.
+/// Counting by rule that takes no longer is repeated whenever a letter came or went.
+const QUICK: Duration = Duration::from_millis(250);
+
+/// Else it takes one part in so many of the time.
 const COUNTING_SHARE: u32 = 20;
 
 /// A note has some lines on a screen.
@@ -290,7 +294,8 @@ impl DeadLetters {
             return Ok(known.count.clone());
         }
         let count = self.read_by_rule().await?;
-        let fresh_until = begun_at + begun_at.elapsed() * COUNTING_SHARE;
+        let counting = begun_at.elapsed();
+        let fresh_until = if counting < QUICK { begun_at } else { begun_at + counting * COUNTING_SHARE };
         *by_rule = Some(CountedByRule { version, fresh_until, count: count.clone() });
         Ok(count)
     }

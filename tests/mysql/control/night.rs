@@ -134,3 +134,78 @@ fn id_of(request: &Request) -> u64 {
     let row = if event["after"].is_null() { &event["before"] } else { &event["after"] };
     row["id"].as_u64().expect("an id")
 }
+
+/// Refusals that no retry helps, one in five rows; 200 rows of each.
+const REFUSALS: [u16; 10] = [400, 401, 403, 404, 405, 406, 410, 415, 422, 451];
+const MANY_ROWS: u64 = 10_000;
+
+fn refusal_of(id: u64) -> Option<u16> {
+    id.is_multiple_of(5).then(|| REFUSALS[(id / 5 % 10) as usize])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_that_wait_and_two_thousand_refusals_of_ten_kinds_are_counted_as_they_are() {
+    let server = MysqlServer::start(&[]);
+    let database = server.fresh_database().await;
+    let table = format!("{database}.orders");
+    server.query(&format!("CREATE TABLE {table} (id INT PRIMARY KEY, at DATETIME(6) NOT NULL DEFAULT NOW(6))")).await;
+    let api = Receiver::start(|_| Answer::status(503));
+    let home = home().with_rule("orders.yaml", &rule(&database, "orders", "order-paid", &api));
+    let _program = run(&home, &server, &["--rules", "rules", "--log-deliveries", "none"]);
+    let values: Vec<String> = (0..MANY_ROWS).map(|id| format!("({id})")).collect();
+    for chunk in values.chunks(500) {
+        server.query(&format!("INSERT INTO {table} (id) VALUES {}", chunk.join(","))).await;
+    }
+
+    // The window is full: the number is a lower bound and shown as such, the lag is that of the first row.
+    let told = Told::until(&home, |told| {
+        told.rule()["unresolved"] == 8192 && told.rule()["has_unread"] == true && told.kinds().first() == Some(&"late")
+    });
+    assert!(told.headline().contains(" answered 503, unavailable since "), "{}", told.headline());
+    let (before, told) = (age_of_first(&server, &table).await, Told::now(&home));
+    let (lag, after) = (told.status["lag_seconds"].as_f64().expect("a number"), age_of_first(&server, &table).await);
+    assert!(before - 0.5 <= lag && lag <= after, "{before} {lag} {after}");
+    assert_eq!((told.code, told.status["dead_letters"].as_u64()), (3, Some(0)), "an outage makes no dead letters");
+    assert!(home.run(&["status", "--late-after", "2s"]).stdout.contains("  8192+  "));
+
+    // Back, with refusals. Whatever is said on the way is no more than what is true.
+    api.set_script(|request| refusal_of(id_of(request)).map_or_else(Answer::ok, Answer::status));
+    let refused = (0..MANY_ROWS).filter(|id| refusal_of(*id).is_some()).count() as u64;
+    assert_eq!(refused, 2_000);
+    let told = Told::until(&home, |told| {
+        let letters = told.status["dead_letters"].as_u64().expect("a number");
+        assert!(letters <= refused, "{letters} dead letters");
+        letters == refused && told.rule()["unresolved"] == 0 && told.rule()["dead_letters"] == refused
+    });
+    assert_eq!(told.headline(), "2000 dead letters");
+    done(&home.run(&["status", "--wait", "caught-up"]));
+
+    // Each kind is counted, and what is no dead letter has arrived.
+    let groups = home.run(&["dead-letters", "list", "--group-by", "answer", "--json"]);
+    let groups: Value = serde_json::from_str(done(&groups)).expect("JSON");
+    let groups = groups["groups"].as_array().expect("a list");
+    let mut counted: Vec<(String, u64)> = groups
+        .iter()
+        .map(|group| {
+            (
+                group["answer"].as_str().map_or_else(|| group["answer"].to_string(), str::to_owned),
+                group["count"].as_u64().expect("a number"),
+            )
+        })
+        .collect();
+    counted.sort();
+    let expected: Vec<(String, u64)> = REFUSALS.iter().map(|status| (status.to_string(), 200)).collect();
+    assert_eq!(counted, expected);
+    let effects: HashSet<u64> =
+        api.received().iter().filter(|request| request.status() == Some(200)).map(|request| id_of(request)).collect();
+    let delivered: HashSet<u64> = server
+        .rows::<u64>(&format!("SELECT id FROM {table}"))
+        .await
+        .into_iter()
+        .filter(|id| refusal_of(*id).is_none())
+        .collect();
+    assert_eq!(effects, delivered);
+    let of_404 = home.run(&["dead-letters", "discard", "--answer", "404", "--yes"]);
+    assert_eq!(of_404.code, 0, "{of_404:?}");
+    Told::until(&home, |told| told.status["dead_letters"] == 1_800 && told.rule()["dead_letters"] == 1_800);
+}

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use super::view::status::{AlertView, AttentionView, RuleView, StatusView, TargetView, state};
-use crate::in_words::{bytes, span};
+use crate::in_words::{ago, bytes, count, span};
 
 /// A rule is late from here on, unless told otherwise: more than the waits of a delivery's retries by default.
 pub const LATE_AFTER: Duration = Duration::from_secs(30);
@@ -69,7 +69,7 @@ pub(super) fn short_disk(status: &StatusView) -> Option<AttentionView> {
 
 pub(super) fn invalid_files(status: &StatusView, now: SystemTime) -> Option<AttentionView> {
     let since = status.rule_files.as_ref()?.problems_since.as_ref()?;
-    let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now));
+    let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now, span));
     Some(line("rule_files", text).fix("rowhook check"))
 }
 
@@ -152,8 +152,7 @@ fn cause(rule: &RuleView, status: &StatusView, now: SystemTime) -> String {
         (retry, unresolved, has_unread) => {
             let more = if has_unread { "more than " } else { "" };
             let retry = if retry > 0 { format!(", {retry} of them in retry") } else { String::new() };
-            let deliveries =
-                if unresolved == 1 { "1 delivery waits".to_owned() } else { format!("{unresolved} deliveries wait") };
+            let deliveries = count(unresolved, "delivery waits", "deliveries wait");
             format!("{more}{deliveries}{retry}")
         }
     }
@@ -178,22 +177,20 @@ fn paused_cause(rule: &RuleView, now: SystemTime) -> String {
 }
 
 fn letters(status: &StatusView) -> Option<AttentionView> {
-    let letters = match status.dead_letters {
-        0 => return None,
-        1 => "1 dead letter".to_owned(),
-        letters => format!("{letters} dead letters"),
-    };
-    let awaiting = match status.awaiting {
-        0 => String::new(),
-        1 => "; 1 of them needs an operator: its effect is partial".to_owned(),
-        awaiting => format!("; {awaiting} of them need an operator: their effect is partial"),
-    };
-    let blocked = match status.blocked {
-        0 => String::new(),
-        1 => "; 1 delivery waits behind them".to_owned(),
-        blocked => format!("; {blocked} deliveries wait behind them"),
-    };
-    Some(line("dead_letters", format!("{letters}{awaiting}{blocked}")).fix("rowhook dead-letters list"))
+    if status.dead_letters == 0 {
+        return None;
+    }
+    let mut text = count(status.dead_letters, "dead letter", "dead letters");
+    if status.awaiting > 0 {
+        let (one, several) =
+            ("of them needs an operator: its effect is partial", "of them need an operator: their effect is partial");
+        text += &format!("; {}", count(status.awaiting, one, several));
+    }
+    if status.blocked > 0 {
+        let waiting = count(status.blocked, "delivery waits behind them", "deliveries wait behind them");
+        text += &format!("; {waiting}");
+    }
+    Some(line("dead_letters", text).fix("rowhook dead-letters list"))
 }
 
 /// `12:04 UTC`, with the day where it was another one.
@@ -204,11 +201,6 @@ fn time_of_day(at: &str, now: SystemTime) -> String {
         (Some(day), Some(time)) => format!("{day} {time} UTC"),
         _ => at.to_owned(),
     }
-}
-
-fn ago(at: &str, now: SystemTime) -> String {
-    let at = humantime::parse_rfc3339(at).ok();
-    at.map_or("?".to_owned(), |at| span(now.duration_since(at).unwrap_or_default()))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(super) struct TestAlertsArgs {
 
 /// Alerts with problems. The text has a block of lines for each.
 #[derive(Debug, thiserror::Error)]
-#[error("{} in the alerts of the settings file\n{diagnostics}", output::count(diagnostics.0.len() as u64, "problem"))]
+#[error("{} in the alerts of the settings file\n{diagnostics}", output::count(diagnostics.0.len() as u64, "problem", "problems"))]
 pub(super) struct FaultyAlerts {
     pub diagnostics: Diagnostics,
 }

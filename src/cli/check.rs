@@ -129,7 +129,7 @@ fn rule_findings(directory: &Path, loaded: &Result<RuleSet, Diagnostics>) -> Vec
     };
     let mut findings = vec![CheckFinding::ok(format!(
         "{} in {}",
-        output::count(rules.rules().len() as u64, "rule"),
+        output::count(rules.rules().len() as u64, "rule", "rules"),
         directory.display()
     ))];
     for rule in rules.rules().iter().filter(|rule| rule.trusts_any_server()) {
@@ -162,8 +162,10 @@ fn alert_findings(file: &File) -> Vec<CheckFinding> {
     };
     let mut findings: Vec<CheckFinding> = alerts.iter().filter_map(unsendable).collect();
     if findings.is_empty() && !alerts.is_empty() {
-        findings
-            .push(CheckFinding::ok(format!("{} in the settings file", output::count(alerts.len() as u64, "alert"))));
+        findings.push(CheckFinding::ok(format!(
+            "{} in the settings file",
+            output::count(alerts.len() as u64, "alert", "alerts")
+        )));
     }
     findings
 }

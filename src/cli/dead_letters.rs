@@ -239,7 +239,7 @@ async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<CommandVerdic
         _ if args.json => output::print_json(&closed)?,
         [number] => output::print(&format!("dead letter {number} resolved; list --resolved shows it\n"))?,
         _ => {
-            let resolved = output::count(closed.resolved, "dead letter");
+            let resolved = output::count(closed.resolved, "dead letter", "dead letters");
             output::print(&format!("{resolved} resolved; list --resolved shows them\n"))?;
         }
     }
@@ -253,7 +253,7 @@ async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdic
     if args.json {
         output::print_json(&discarded)?;
     } else {
-        output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter")))?;
+        output::print(&format!("{} discarded\n", output::count(discarded.discarded, "dead letter", "dead letters")))?;
     }
     verdict_of(&discarded.being_sent, "discarded", args.json)
 }

@@ -311,8 +311,7 @@ fn last_answer(row: &JournalRow) -> String {
 
 fn gap_line(gap: &JournalGap) -> String {
     let missing = match gap.deliveries {
-        Some(1) => "1 delivery not journaled".to_string(),
-        Some(deliveries) => format!("{deliveries} deliveries not journaled"),
+        Some(deliveries) => output::count(deliveries, "delivery not journaled", "deliveries not journaled"),
         None => "the last deliveries before it may be missing".to_string(),
     };
     format!("gap {} to {}: {}; {missing}\n", second(gap.from_us), second(gap.until_us), output::clean(&gap.reason))
@@ -339,7 +338,7 @@ fn page(row: &JournalRow, attempts: &[JournaledAttempt], width: Option<u16>) -> 
         None => row.outcome.to_string(),
     };
     let resolved = Duration::from_micros(row.resolved_us.saturating_sub(row.committed_us));
-    let ago = output::age(&rfc3339(row.resolved_us), SystemTime::now());
+    let ago = output::ago(&rfc3339(row.resolved_us), SystemTime::now(), output::short);
     let mut facts = vec![
         ("number", row.number.to_string()),
         ("rule", row.rule.clone()),

@@ -105,7 +105,11 @@ pub(super) async fn run(args: ExportArgs, file: &File) -> anyhow::Result<Command
     if let Sink::File(file) = sink {
         let path = file.path.clone();
         file.finish()?;
-        output::print(&format!("{} exported to {}\n", output::count(letters, "dead letter"), path.display()))?;
+        output::print(&format!(
+            "{} exported to {}\n",
+            output::count(letters, "dead letter", "dead letters"),
+            path.display()
+        ))?;
     }
     Ok(CommandVerdict::Done)
 }

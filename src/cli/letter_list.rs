@@ -129,7 +129,7 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
     };
     [
         letter.number.to_string(),
-        output::age(&letter.created_at, now),
+        output::ago(&letter.created_at, now, output::short),
         letter.rule.clone(),
         letter.table.clone(),
         page::key(letter),
@@ -151,8 +151,8 @@ fn group_table(groups: &GroupsView, by: &[LetterField], now: SystemTime) -> Stri
     let row = |group: &LetterGroup| {
         let counts = [
             group.count.to_string(),
-            output::age(&group.oldest, now),
-            output::age(&group.newest, now),
+            output::ago(&group.oldest, now, output::short),
+            output::ago(&group.newest, now, output::short),
             group.example.to_string(),
         ];
         let fields = by.iter().map(|field| group.field(*field).unwrap_or("-").to_string());
@@ -161,11 +161,11 @@ fn group_table(groups: &GroupsView, by: &[LetterField], now: SystemTime) -> Stri
     let columns = Columns { numbers: vec![0, 1, 2, 3], whole: vec![0, 1, 2, 3] };
     let mut text = output::toned_table(&head, groups.groups.iter().map(row), &columns);
     if groups.more_groups > 0 {
-        let more = output::count(groups.more_groups, "more group");
+        let more = output::count(groups.more_groups, "more group", "more groups");
         text += &format!("… and {more}; --limit shows more of them\n");
     }
     if groups.other > 0 {
-        let other = output::count(groups.other, "dead letter");
+        let other = output::count(groups.other, "dead letter", "dead letters");
         text += &format!("… and {other} of further groups, which are too many to tell apart; add a condition\n");
     }
     text

@@ -6,12 +6,11 @@
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind, IsTerminal, Write as _};
-use std::time::SystemTime;
 
 use comfy_table::{Cell, CellAlignment, Color, ColumnConstraint, ContentArrangement, Row, Table, Width, presets};
 use serde::Serialize;
 
-pub(super) use crate::in_words::{bytes, short, span};
+pub(super) use crate::in_words::{ago, bytes, count, short, span};
 use crate::printable::is_printable;
 
 /// Prints to stdout. A reader that has gone (`| head`) is no failure.
@@ -213,17 +212,6 @@ fn cut_at(name: &str, head: usize, tail: usize) -> String {
 /// The text without what steers a terminal.
 pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
-}
-
-/// How long ago a moment was, in its largest unit: `12s`, `5m`, `3h`, `9d`.
-pub(super) fn age(at: &str, now: SystemTime) -> String {
-    let Ok(at) = humantime::parse_rfc3339(at) else { return "?".to_string() };
-    short(now.duration_since(at).unwrap_or_default())
-}
-
-/// `1 dead letter`, `2 dead letters`.
-pub(super) fn count(number: u64, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use super::output::{age, clean, folded_table};
+use super::output::{ago, clean, folded_table, short};
 use crate::admin::view::{AttemptView, LetterView};
 use crate::change::key_text::{OrderedMembers, key_text, value_text};
 use crate::failure::{answer_word, attempt_numbers};
@@ -51,13 +51,13 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
         ("delivery id", letter.id.clone()),
         ("reason", letter.reason.clone()),
         ("message", letter.message.clone()),
-        ("since", format!("{} ({} ago)", letter.created_at, age(&letter.created_at, now))),
+        ("since", format!("{} ({} ago)", letter.created_at, ago(&letter.created_at, now, short))),
     ];
     if let Some(resolved) = &letter.resolved {
-        facts.push(("resolved", format!("{} ago: {}", age(&resolved.at, now), resolved.note)));
+        facts.push(("resolved", format!("{} ago: {}", ago(&resolved.at, now, short), resolved.note)));
     }
     if let Some(at) = &letter.last_replayed_at {
-        facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, age(at, now))));
+        facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, ago(at, now, short))));
     }
     if !letter.redacted.is_empty() {
         facts.push(("redacted", letter.redacted.join(", ")));

@@ -100,7 +100,7 @@ fn what_is_left(ended_by: ReplayEndedBy, left: u64, from: u64, selection: &Selec
         ReplayEndedBy::Limit => "the limit is reached",
         ReplayEndedBy::Failures => "too many failed in a row",
     };
-    let left = count(left, "dead letter");
+    let left = count(left, "dead letter", "dead letters");
     if !selection.numbers.is_empty() {
         return format!("{why}: {left} not sent, of the numbers from {from} on\n");
     }
@@ -116,8 +116,7 @@ fn sums(totals: Totals) -> String {
         line += &format!(", {not_replayed} not replayed");
     }
     if let Some(followed @ 1..) = followed {
-        let deliveries = if followed == 1 { "delivery" } else { "deliveries" };
-        line += &format!("; {followed} blocked {deliveries} followed");
+        line += &format!("; {} followed", count(followed, "blocked delivery", "blocked deliveries"));
     }
     line
 }

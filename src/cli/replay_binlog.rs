@@ -92,7 +92,7 @@ pub(super) async fn run(args: ReplayBinlogArgs, file: &File) -> anyhow::Result<C
         output::print_json_line(&BinlogReplayReport::Ended(tally.clone()))?;
     } else if dry_run {
         let several = if display_gathers { ", several in one call" } else { "" };
-        let changes = count(tally.matched - tally.dead, "change");
+        let changes = count(tally.matched - tally.dead, "change", "changes");
         output::print(&format!("{changes} would be sent{several}{}\n", unmade(&tally)))?;
     } else {
         output::print(&format!("{}\n", sums(&tally)))?;
@@ -111,7 +111,7 @@ fn kind(report: BinlogReplayReport) -> ReportKind<BinlogReplayReport, BinlogRepl
 fn sums(tally: &BinlogReplayTotals) -> String {
     let BinlogReplayTotals { read, matched, delivered, dead, blocked, .. } = tally;
     let blocked = if *blocked > 0 { format!(", {blocked} blocked") } else { String::new() };
-    format!("{}, {matched} matched, {delivered} delivered, {dead} dead{blocked}", count(*read, "change"))
+    format!("{}, {matched} matched, {delivered} delivered, {dead} dead{blocked}", count(*read, "change", "changes"))
 }
 
 fn unmade(tally: &BinlogReplayTotals) -> String {

@@ -95,7 +95,7 @@ fn text(reloaded: &Reloaded) -> String {
     for (what, names) in [("added", added), ("changed", changed), ("removed", removed)] {
         names.iter().for_each(|name| text += &format!("{what:<8} {name}\n"));
     }
-    text + &format!("{} unchanged\n", output::count(unchanged.len() as u64, "rule"))
+    text + &format!("{} unchanged\n", output::count(unchanged.len() as u64, "rule", "rules"))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::write_back::Database;
 
 /// Rule files with problems. The text has a block of lines for each.
 #[derive(Debug, thiserror::Error)]
-#[error("{} in rule files\n{diagnostics}", super::output::count(diagnostics.0.len() as u64, "problem"))]
+#[error("{} in rule files\n{diagnostics}", super::output::count(diagnostics.0.len() as u64, "problem", "problems"))]
 pub(super) struct Faulty {
     diagnostics: Diagnostics,
 }

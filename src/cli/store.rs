@@ -116,8 +116,8 @@ fn verified_text(found: &VerifiedView) -> String {
     let VerifiedView { dead_letters, blocked, resolved, sagas, entries, bytes, .. } = found;
     let text = format!(
         "read: {} ({blocked} blocked, {resolved} resolved), {}, {entries} entries, {}\n",
-        count(*dead_letters, "dead letter"),
-        count(*sagas, "saga"),
+        count(*dead_letters, "dead letter", "dead letters"),
+        count(*sagas, "saga", "sagas"),
         output::bytes(*bytes)
     );
     if found.is_whole {
@@ -131,7 +131,7 @@ fix: rowhook store restore BACKUP, or without one rowhook store accept-loss; a s
 ";
 
 fn problems_text(VerifiedView { problems, problem_count, .. }: &VerifiedView) -> String {
-    let mut text = format!("{}:\n", count(*problem_count, "problem"));
+    let mut text = format!("{}:\n", count(*problem_count, "problem", "problems"));
     problems.iter().for_each(|problem| text += &format!("  {}\n", clean(problem)));
     if *problem_count > problems.len() as u64 {
         text += &format!("  and {} more\n", problem_count - problems.len() as u64);
@@ -148,7 +148,11 @@ async fn backup(args: BackupArgs, file: &File) -> anyhow::Result<CommandVerdict>
     } else {
         let BackupView { file, dead_letters, place, bytes, .. } = &made;
         let place = place.as_ref().map_or(String::new(), |place| format!(", reading had got to {place}"));
-        let text = format!("{file}: {}, {}{place}\n", output::bytes(*bytes), count(*dead_letters, "dead letter"));
+        let text = format!(
+            "{file}: {}, {}{place}\n",
+            output::bytes(*bytes),
+            count(*dead_letters, "dead letter", "dead letters")
+        );
         output::print(&text)?;
     }
     Ok(CommandVerdict::Done)
@@ -174,7 +178,8 @@ async fn restore(args: RestoreArgs, file: &File) -> anyhow::Result<CommandVerdic
 fn restored_text(restored: &Restored) -> String {
     let Restored { head, place_before, old_store } = restored;
     let at = rfc3339(head.made_at_us);
-    let mut text = format!("restored: the backup of {at} with {}\n", count(head.letters, "dead letter"));
+    let mut text =
+        format!("restored: the backup of {at} with {}\n", count(head.letters, "dead letter", "dead letters"));
     let until = place_before.as_ref().map_or(String::new(), |place| format!(" (it had got to {place})"));
     text += &match &head.place {
         Some(place) => format!(
@@ -220,7 +225,11 @@ fn loss_text(loss: &Loss) -> String {
     let Loss { problems, writes, letters, unreadable, letters_left, sagas, place, old_store } = loss;
     let mut text = String::new();
     problems.iter().for_each(|problem| text += &format!("damaged: {}\n", clean(problem)));
-    text += &format!("{} lost; {} left\n", count(*writes, "write"), count(*letters_left, "dead letter"));
+    text += &format!(
+        "{} lost; {} left\n",
+        count(*writes, "write", "writes"),
+        count(*letters_left, "dead letter", "dead letters")
+    );
     if !unreadable.is_empty() {
         text += &format!("dead letters that can't be read are dropped: {unreadable}\n");
     }
@@ -232,7 +241,7 @@ fn loss_text(loss: &Loss) -> String {
         text += "a rule that was behind that position leaves out what is between: give an earlier one if there was such a rule\n";
     }
     if *sagas > 0 {
-        text += &format!("what was done of {} is not known any more\n", count(*sagas, "saga"));
+        text += &format!("what was done of {} is not known any more\n", count(*sagas, "saga", "sagas"));
     }
     text += "calls whose record is lost are made again, with the same keys; those with `idempotent: false` become `unknown`, or are verified\n";
     if let Some(old) = old_store {

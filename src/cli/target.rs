@@ -108,7 +108,12 @@ fn text(targets: &[TargetView], now: SystemTime) -> String {
         vec![
             plain(target.target.clone()),
             (state.to_string(), tone),
-            plain(target.unavailable_since.as_deref().map_or("-".to_string(), |since| output::age(since, now))),
+            plain(
+                target
+                    .unavailable_since
+                    .as_deref()
+                    .map_or("-".to_string(), |since| output::ago(since, now, output::short)),
+            ),
             plain(
                 target.last_answer.as_deref().map_or("-", |answer| answer.trim_start_matches("answered ")).to_string(),
             ),

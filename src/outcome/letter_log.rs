@@ -9,6 +9,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::failure::similar;
+use crate::in_words::count;
 use crate::printable::shortened;
 
 /// So long the further dead letters of a rule are only counted.
@@ -91,8 +92,7 @@ impl LetterLog {
 impl fmt::Display for MoreLetters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let MoreLetters { rule, more, within, cause } = self;
-        let letters = if *more == 1 { "dead letter" } else { "dead letters" };
-        write!(f, "{more} more {letters} of rule {rule} in the last ")?;
+        write!(f, "{} of rule {rule} in the last ", count(*more, "more dead letter", "more dead letters"))?;
         match within.as_secs() {
             60..=61 => write!(f, "minute")?,
             seconds => write!(f, "{} s", seconds.max(1))?,

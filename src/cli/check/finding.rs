@@ -98,7 +98,11 @@ pub(super) fn text(findings: &[CheckFinding], columns: Option<u16>) -> String {
     let (problems, warnings) = (number(PROBLEM), number(WARNING));
     text + &match (problems, warnings) {
         (0, 0) => "all is well\n".to_string(),
-        _ => format!("{}, {}\n", output::count(problems, "problem"), output::count(warnings, "warning")),
+        _ => format!(
+            "{}, {}\n",
+            output::count(problems, "problem", "problems"),
+            output::count(warnings, "warning", "warnings")
+        ),
     }
 }
 

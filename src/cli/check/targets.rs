@@ -139,7 +139,7 @@ impl Way {
             let unknown = if self.destination.proxy.is_some() { ", not tried beyond the proxy" } else { "" };
             return CheckFinding::ok(format!("{name}: {protocol}{unknown}"));
         };
-        let days = crate::cli::output::count(*days_left, "day");
+        let days = crate::cli::output::count(*days_left, "day", "days");
         let shown = format!("{name}: {protocol}, certificate of {subject} from {issuer}, {days} left");
         if *days_left >= DAYS_LEFT_MIN {
             return CheckFinding::ok(shown);

@@ -206,7 +206,7 @@ impl Plan {
         self.text += &clean(&format!("{}: from {from} to {to}: {counts}", of(mark)));
         self.text.push('\n');
         if *left_prepared > 0 {
-            let prepared = count(*left_prepared, "XA transaction");
+            let prepared = count(*left_prepared, "XA transaction", "XA transactions");
             self.text +=
                 &format!("  with {prepared} prepared there: the rows are not delivered, also when committed later\n");
         }
@@ -227,10 +227,12 @@ fn of(mark: &MovableMark) -> String {
 }
 
 fn amount(count: Count) -> String {
-    let bytes = count.bytes.map(|bytes| output::count(bytes, "byte"));
+    let bytes = count.bytes.map(|bytes| output::count(bytes, "byte", "bytes"));
     match (count.transactions, bytes) {
-        (Some(transactions), Some(bytes)) => format!("{}, {bytes}", output::count(transactions, "transaction")),
-        (Some(transactions), None) => output::count(transactions, "transaction"),
+        (Some(transactions), Some(bytes)) => {
+            format!("{}, {bytes}", output::count(transactions, "transaction", "transactions"))
+        }
+        (Some(transactions), None) => output::count(transactions, "transaction", "transactions"),
         (None, Some(bytes)) => format!("{bytes} of transactions that were not counted"),
         (None, None) => "what can't be counted".to_string(),
     }
@@ -251,7 +253,7 @@ fn transaction_text(next: &NextTransaction) -> String {
     } else {
         ""
     };
-    let (begin, bytes, what) = (next.begin(), count(next.bytes(), "byte"), next.what());
+    let (begin, bytes, what) = (next.begin(), count(next.bytes(), "byte", "bytes"), next.what());
     clean(&format!("transaction {name} at {begin}{committed}, {bytes}: {what}{tables}{with}")) + "\n"
 }
 

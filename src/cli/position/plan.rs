@@ -105,10 +105,12 @@ fn count_text(verb: &str, counts: (Option<u64>, Option<u64>)) -> Option<String> 
     Some(match counts {
         (Some(0), _) | (None, Some(0)) => return None,
         (Some(transactions), Some(bytes)) => {
-            format!("{verb} {}, {}", count(transactions, "transaction"), count(bytes, "byte"))
+            format!("{verb} {}, {}", count(transactions, "transaction", "transactions"), count(bytes, "byte", "bytes"))
         }
-        (Some(transactions), None) => format!("{verb} {}", count(transactions, "transaction")),
-        (None, Some(bytes)) => format!("{verb} {} of transactions that were not counted", count(bytes, "byte")),
+        (Some(transactions), None) => format!("{verb} {}", count(transactions, "transaction", "transactions")),
+        (None, Some(bytes)) => {
+            format!("{verb} {} of transactions that were not counted", count(bytes, "byte", "bytes"))
+        }
         (None, None) => format!("{verb} what lies between, which can't be counted"),
     })
 }

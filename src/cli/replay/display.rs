@@ -73,7 +73,10 @@ impl Display {
         if let Form::Bar { bar, named } = self.form {
             bar.finish_and_clear();
             if named > NAMED_MAX {
-                output::complain(&format!("… and {} stay as well", count(named - NAMED_MAX, "more letter")));
+                output::complain(&format!(
+                    "… and {} stay as well",
+                    count(named - NAMED_MAX, "more letter", "more letters")
+                ));
             }
         }
     }

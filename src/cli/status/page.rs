@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::super::output::{self, Columns, Tone, bytes, clean, short, span};
+use super::super::output::{self, Columns, Tone, ago, bytes, clean, short, span};
 use crate::admin::view::status::{
     AttentionView, BacklogView, BinlogPinView, PositionView, RuleView, StatusView, StorageView, TargetView, state,
 };
@@ -64,7 +64,7 @@ fn first_line(status: &StatusView, now: SystemTime) -> String {
     if !status.running {
         return "no rowhook runs on this data directory; this is what the store says\n".to_owned();
     }
-    let since = status.started_at.as_deref().map_or("?".to_owned(), |at| ago(at, now));
+    let since = status.started_at.as_deref().map_or("?".to_owned(), |at| ago(at, now, span));
     let pid = status.pid.map_or("?".to_owned(), |pid| pid.to_string());
     let backlog =
         status.backlog.filter(|backlog| backlog.bytes > 0 && status.lag_seconds >= Some(BACKLOG_AFTER_SECONDS));
@@ -159,7 +159,7 @@ fn shorten_names(head: &[&str], rows: &mut [Vec<(String, Tone)>], width: usize) 
 const NAME_COLUMNS_MIN: usize = 8;
 
 fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
-    let since = |at: &Option<String>| at.as_deref().map_or("?".to_owned(), |at| ago(at, now));
+    let since = |at: &Option<String>| at.as_deref().map_or("?".to_owned(), |at| ago(at, now, span));
     match rule.state.as_deref() {
         Some(state::PAUSED) => (format!("paused {}", since(&rule.paused_since)), Tone::Careful),
         Some(state::DETACHED) => (format!("detached {}", since(&rule.detached_since)), Tone::Careful),
@@ -189,7 +189,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     }
     facts.extend(status.position.as_ref().map(|position| ("position", position_text(position))));
     if let Some(at) = &status.read_up_to {
-        facts.push(("newest change", format!("{at} ({} ago)", output::age(at, now))));
+        facts.push(("newest change", format!("{at} ({} ago)", ago(at, now, short))));
     }
     match (status.runway_seconds, status.source.as_ref().and_then(|source| source.binlog_kept_seconds)) {
         (Some(left), _) => {
@@ -204,7 +204,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
     }
     if status.running {
         let at = status.checkpointed_at.as_deref();
-        let text = at.map_or("none since the start".to_owned(), |at| format!("{} ago", ago(at, now)));
+        let text = at.map_or("none since the start".to_owned(), |at| format!("{} ago", ago(at, now, span)));
         facts.push(("checkpoint", text));
     }
     facts.push(("data", data_text(status)));
@@ -224,7 +224,7 @@ fn data_text(status: &StatusView) -> String {
 }
 
 fn pin_text(pin: &BinlogPinView, now: SystemTime) -> String {
-    let (file, rules, since) = (&pin.file, pin.rules.join(", "), ago(&pin.since, now));
+    let (file, rules, since) = (&pin.file, pin.rules.join(", "), ago(&pin.since, now, span));
     if pin.pinned {
         format!("from {file} on, for {since}, for {rules}; the server purges nothing and its disk may fill")
     } else {
@@ -241,11 +241,6 @@ fn position_text(position: &PositionView) -> String {
         Some(gtids) => format!("{place}, {}…", &gtids[..GTIDS_CHARACTERS_MAX]),
         None => place,
     }
-}
-
-fn ago(at: &str, now: SystemTime) -> String {
-    let since = humantime::parse_rfc3339(at).ok().and_then(|at| now.duration_since(at).ok());
-    since.map_or("0s".to_owned(), span)
 }
 
 #[cfg(test)]

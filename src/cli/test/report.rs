@@ -192,7 +192,7 @@ impl TestReport {
             Some(format!("{} passed", self.number(FixtureVerdict::Passed))),
             of(FixtureVerdict::Failed, "failed"),
             of(FixtureVerdict::Updated, "updated"),
-            (problems > 0).then(|| count(problems, "problem")),
+            (problems > 0).then(|| count(problems, "problem", "problems")),
         ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
         let colour = if self.is_good() { Colour::Green } else { Colour::Red };

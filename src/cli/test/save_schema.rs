@@ -30,7 +30,7 @@ pub(super) async fn run(directory: &Path, rules: &RuleSet, source: SourceSetting
     let text = schema_text(&tables);
     let written = fs::create_dir_all(&folder).and_then(|()| file::replace(&path, text.as_bytes()));
     written.map_err(|error| anyhow!("{}: {error}", path.display()))?;
-    output::print(&format!("{}: {}\n", path.display(), output::count(tables.len() as u64, "table")))?;
+    output::print(&format!("{}: {}\n", path.display(), output::count(tables.len() as u64, "table", "tables")))?;
     for MissingTable { what, fix, .. } in &missing {
         output::complain(&format!("{what}; fix: {fix}"));
     }

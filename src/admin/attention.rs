@@ -6,14 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
+use super::runway;
 use super::view::status::{AlertView, AttentionView, RuleView, StatusView, TargetView, state};
 use crate::in_words::{ago, bytes, count, span};
 
 /// A rule is late from here on, unless told otherwise: more than the waits of a delivery's retries by default.
 pub const LATE_AFTER: Duration = Duration::from_secs(30);
-
-/// Less than this may be too short for a person to react.
-const RUNWAY_MIN: Duration = Duration::from_secs(24 * 3600);
 
 /// The lines, the worst first. What is late for less than `late_after` is not told.
 pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> Vec<AttentionView> {
@@ -26,7 +24,7 @@ pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> 
     }
     found.extend(status.rules.iter().filter_map(stopped));
     found.extend(short_disk(status));
-    found.extend(short_runway(status, RUNWAY_MIN));
+    found.extend(short_runway(status, runway::SHORT));
     found.extend(invalid_files(status, now));
     found.extend(late(status, late_after, now));
     let is_named = |target: &TargetView| found.iter().any(|line| line.target.as_ref() == Some(&target.target));
@@ -89,13 +87,14 @@ pub(super) fn stopped(rule: &RuleView) -> Option<AttentionView> {
     })
 }
 
-/// Less than `least` is short. Where the server keeps its binlog for less than twice that, half of what it keeps is no alarm.
+/// Less than `least` is short; see [`runway::is_short`].
 pub(super) fn short_runway(status: &StatusView, least: Duration) -> Option<AttentionView> {
     let left = Duration::from_secs(status.runway_seconds?);
     let kept = Duration::from_secs(status.source.as_ref()?.binlog_kept_seconds?);
-    let is_late = status.rules.iter().any(|rule| rule.state.as_deref() != Some(state::ATTACHED));
-    (is_late && left < least.min(kept / 2))
-        .then(|| line("runway", format!("the server may purge binlog that is still needed in {}", span(left))))
+    let is_late = |rule: &RuleView| rule.state.as_deref() != Some(state::ATTACHED) && rule.lag_seconds != Some(0.0);
+    let when = if left.is_zero() { "at any moment".to_owned() } else { format!("in {}", span(left)) };
+    (runway::is_short(left, kept, least) && status.rules.iter().any(is_late))
+        .then(|| line("runway", format!("the server may purge binlog that is still needed {when}")))
 }
 
 /// Late rules, those with the same cause in one line.

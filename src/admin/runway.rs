@@ -11,10 +11,7 @@ use crate::pipeline::{LoopStatus, StreamStatus};
 use crate::position::Retention;
 
 /// Less than this is short: a person may need so long to react.
-const SHORT: Duration = Duration::from_secs(24 * 3600);
-
-/// Where the server keeps its binlog for a few days only, a part of that time.
-const SHORT_PART: u32 = 5;
+pub(super) const SHORT: Duration = Duration::from_secs(24 * 3600);
 
 /// How long what is needed is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +49,17 @@ pub fn runway(status: &LoopStatus, source: &SourceNow, now_us: u64) -> Runway {
     }
 }
 
+/// Whether so little is left, of the time for which the server keeps its binlog, that a person should act: less than `least`. Asked only while
+/// a rule is late: a server that keeps no closed file may purge at any moment what a late rule needs, and leaves nothing at any time.
+pub fn is_short(left: Duration, kept: Duration, least: Duration) -> bool {
+    match kept {
+        Duration::ZERO => true,
+        // Where a file is kept for no longer than that, this alone is no alarm.
+        kept if kept <= least => left < kept / 2,
+        _ => left < least,
+    }
+}
+
 /// Remembers whether it has warned.
 #[derive(Debug, Default)]
 pub struct Alarm {
@@ -63,11 +71,7 @@ impl Alarm {
     pub fn is_due(&mut self, runway: Runway, status: &LoopStatus, source: &SourceNow) -> bool {
         let is_detached = status.rules.iter().any(|rule| rule.stream != StreamStatus::Attached);
         let is_short = match (runway, source.retention) {
-            // If the server keeps no closed file, the binlog of a late rule may be purged at any moment.
-            (Runway::Left(_), Some(Retention::For(Duration::ZERO))) => true,
-            // Where a file is kept for less than a day, that alone is no alarm.
-            (Runway::Left(left), Some(Retention::For(time))) if time <= SHORT => left < time / SHORT_PART,
-            (Runway::Left(left), Some(Retention::For(time))) => left < SHORT.max(time / SHORT_PART),
+            (Runway::Left(left), Some(Retention::For(kept))) => is_short(left, kept, SHORT),
             _ => false,
         };
         let was_raised = std::mem::replace(&mut self.is_raised, is_detached && is_short);
@@ -114,6 +118,26 @@ mod tests {
     }
 
     #[test]
+    fn a_runway_is_short_below_a_day_or_below_half_of_what_is_kept_for_a_day_or_less() {
+        let minute = Duration::from_secs(60);
+        for (kept, left, expected) in [
+            (hours(720), hours(24), false),
+            (hours(720), hours(24) - minute, true),
+            (hours(25), hours(24), false),
+            (hours(25), hours(24) - minute, true),
+            (hours(24), hours(12), false),
+            (hours(24), hours(12) - minute, true),
+            (hours(1), minute * 30, false),
+            (hours(1), minute * 29, true),
+            (hours(1), Duration::ZERO, true),
+            // The server keeps no closed file.
+            (Duration::ZERO, Duration::ZERO, true),
+        ] {
+            assert_eq!(is_short(left, kept, SHORT), expected, "{left:?} of {kept:?}");
+        }
+    }
+
+    #[test]
     fn a_short_runway_is_reported_once_and_only_while_a_rule_is_detached() {
         let is_reading = true;
         let detached = StreamStatus::Detached { since_us: 1, is_reading, read_up_to_us: None, error: None };
@@ -123,14 +147,12 @@ mod tests {
         let (month, half_day) = (hours(720), hours(12));
         let mut alarm = Alarm::default();
         for (kept, left, status, expected) in [
-            (month, 200, &late, false),
-            (month, 143, &attached, false),
-            (month, 143, &late, true),
             (month, 100, &late, false),
-            (month, 200, &late, false),
-            (month, 100, &late, true),
-            (hours(48), 30, &late, false),
-            (hours(48), 23, &late, true),
+            (month, 23, &attached, false),
+            (month, 23, &late, true),
+            (month, 20, &late, false),
+            (month, 100, &late, false),
+            (month, 20, &late, true),
             (half_day, 11, &late, false),
             (half_day, 2, &late, true),
         ] {

@@ -100,6 +100,30 @@ fn a_paused_rule_is_told_once_late_or_not() {
 }
 
 #[test]
+fn a_short_runway_is_told_while_a_rule_is_late() {
+    let with = |kept: u64, left: u64, rule: RuleView| {
+        let source =
+            SourceView { address: String::new(), version: None, problem: None, binlog_kept_seconds: Some(kept) };
+        let runway_seconds = Some(left);
+        StatusView { source: Some(source), runway_seconds, ..status(vec![rule], vec![]) }
+    };
+    let detached = |lag| RuleView { state: Some(state::DETACHED.to_owned()), ..rule("r", lag, 5, 0) };
+    let hour = 3_600;
+    told(&with(168 * hour, 24 * hour, detached(9.0)), &[]);
+    told(
+        &with(168 * hour, 24 * hour - 60, detached(9.0)),
+        &["the server may purge binlog that is still needed in 23h 59m"],
+    );
+    told(&with(24 * hour, 13 * hour, detached(9.0)), &[]);
+    told(&with(24 * hour, 11 * hour, detached(9.0)), &["the server may purge binlog that is still needed in 11h 0m"]);
+    // RDS without a retention: it purges a file as soon as it is closed.
+    told(&with(0, 0, detached(9.0)), &["the server may purge binlog that is still needed at any moment"]);
+    told(&with(0, 0, rule("r", 9.0, 5, 0)), &[]);
+    let paused = RuleView { state: Some(state::PAUSED.to_owned()), paused_since: before(300), ..rule("r", 0.0, 0, 0) };
+    told(&with(0, 0, paused), &["r paused since 23:01 UTC"]);
+}
+
+#[test]
 fn the_order_is_that_of_how_bad_it_is() {
     let source = SourceView {
         address: String::new(),

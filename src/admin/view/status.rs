@@ -88,7 +88,8 @@ pub struct SourceView {
     pub version: Option<String>,
     /// Why changes do not arrive right now.
     pub problem: Option<String>,
-    /// How long the server keeps its binlog; 0: until a person purges it.
+    /// How long the server keeps its binlog; 0: until a person purges it, or, where `runway_seconds` is known, no longer than until a
+    /// file is closed.
     pub binlog_kept_seconds: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
 //! The backlog: how much binlog lies between what is resolved and the end of the log, and how fast it shrinks.
 //!
 //! In: the pulse, and the sizes of the server's binlog files, asked only while something is late. Out: bytes for the whole and
-//! for each rule, and the time to go. Sizes count all tables, also those that no rule names; how many changes they hold is
+//! for each rule, and the time to go; none where nothing is late, or nothing is left. Sizes count all tables, also those that no rule names; how many changes they hold is
 //! not known before they are read.
 
 use std::collections::VecDeque;
@@ -27,7 +27,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// A server that does not answer by then is asked again at the next turn.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What is late for less is not worth a question.
+/// What is late for less is on its way: not worth a question, and not shown.
 const LATE_AFTER: Duration = Duration::from_secs(2);
 
 /// The speed is that over the last minute.
@@ -37,8 +37,9 @@ const SAMPLES_MAX: usize = 12;
 #[derive(Debug, Clone)]
 pub struct Backlog(watch::Receiver<Option<SizedLog>>);
 
+/// The log as it was measured last.
 #[derive(Debug, Clone)]
-struct SizedLog {
+pub(super) struct SizedLog {
     files: Vec<FileOffset>,
     shrinks_by_bytes_per_second: Option<f64>,
 }
@@ -50,21 +51,25 @@ impl Backlog {
         (Backlog(receiver), measure(pulse, sizes, metrics, sender))
     }
 
-    /// That of the rule that is furthest behind; none while nothing is late.
+    /// What the backlogs at this moment are read from; none while nothing is late.
+    pub(super) fn measured(&self, status: &LoopStatus, now_us: u64) -> Option<SizedLog> {
+        self.0.borrow().clone().filter(|_| is_late(status, now_us))
+    }
+}
+
+impl SizedLog {
+    /// That of the rule that is furthest behind.
     pub(super) fn of_all(&self, status: &LoopStatus) -> Option<BacklogView> {
-        let sized = self.0.borrow();
-        let sized = sized.as_ref()?;
-        let bytes = bytes_of_all(&sized.files, status)?;
-        let speed = sized.shrinks_by_bytes_per_second;
+        let bytes = bytes_of_all(&self.files, status).filter(|bytes| *bytes > 0)?;
+        let speed = self.shrinks_by_bytes_per_second;
         let seconds_left = speed.filter(|speed| *speed >= 1.0).map(|speed| (bytes as f64 / speed).ceil() as u64);
         Some(BacklogView { bytes, shrinks_by_bytes_per_second: speed, seconds_left })
     }
 
     /// That of one rule.
     pub(super) fn of_rule(&self, rule: &RuleStatus) -> Option<u64> {
-        let sized = self.0.borrow();
         let mark = rule.low_water_mark.as_ref()?;
-        bytes_after(&sized.as_ref()?.files, mark.place())
+        bytes_after(&self.files, mark.place()).filter(|bytes| *bytes > 0)
     }
 }
 
@@ -74,7 +79,7 @@ async fn measure(pulse: Pulse, sizes: LogSizes, metrics: Arc<Metrics>, sender: w
     let mut samples = VecDeque::new();
     loop {
         ticks.tick().await;
-        let Some(status) = pulse.status().filter(|status| is_late(status)) else {
+        let Some(status) = pulse.status().filter(|status| is_late(status, now_us())) else {
             samples.clear();
             metrics.backlog_bytes.set(0);
             sender.send_replace(None);
@@ -92,8 +97,8 @@ async fn measure(pulse: Pulse, sizes: LogSizes, metrics: Arc<Metrics>, sender: w
     }
 }
 
-fn is_late(status: &LoopStatus) -> bool {
-    status.oldest.lag(now_us()).longest().is_some_and(|lag| lag > LATE_AFTER)
+fn is_late(status: &LoopStatus, now_us: u64) -> bool {
+    status.oldest.lag(now_us).longest().is_some_and(|lag| lag > LATE_AFTER)
 }
 
 /// By how much the backlog has shrunk in a second, from the first to the last sample.
@@ -122,6 +127,9 @@ fn bytes_after(files: &[FileOffset], place: &FileOffset) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lag::OldestChange;
+    use crate::position::{FoundBy, Position, PositionParts, Proof};
+    use uuid::Uuid;
 
     fn end(file: &str, offset: u64) -> FileOffset {
         FileOffset { file: file.into(), offset }
@@ -142,6 +150,38 @@ mod tests {
         ] {
             assert_eq!(bytes_after(&files, &place), expected, "{place:?}");
         }
+    }
+
+    #[test]
+    fn there_is_a_backlog_only_while_something_is_late_and_something_is_left() {
+        const NOW_US: u64 = 1_000_000_000;
+        let (sender, receiver) = watch::channel(None);
+        let backlog = Backlog(receiver);
+        let position = |offset| {
+            Position::from_parts(PositionParts {
+                server_uuid: Uuid::nil(),
+                gtids: None,
+                file: end("b.000010", offset),
+                undecided: [].into(),
+                found_by: FoundBy::Place,
+                proof: Proof::default(),
+            })
+        };
+        let rule = |offset| RuleStatus { low_water_mark: Some(position(offset)), ..RuleStatus::of_test("r") };
+        let late_by = |seconds: u64, offset| LoopStatus {
+            oldest: OldestChange::At(NOW_US - seconds * 1_000_000),
+            rules: vec![rule(offset)],
+            ..LoopStatus::default()
+        };
+        let shown = |status: &LoopStatus| {
+            let sized = backlog.measured(status, NOW_US)?;
+            Some((sized.of_all(status).map(|all| all.bytes), sized.of_rule(&status.rules[0])))
+        };
+        assert_eq!(shown(&late_by(9, 40)), None, "not measured yet");
+        sender.send_replace(Some(SizedLog { files: vec![end("b.000010", 50)], shrinks_by_bytes_per_second: None }));
+        assert_eq!(shown(&late_by(9, 40)), Some((Some(10), Some(10))));
+        assert_eq!(shown(&late_by(9, 50)), Some((None, None)), "nothing is left");
+        assert_eq!(shown(&late_by(1, 40)), None, "it is on its way");
     }
 
     #[test]

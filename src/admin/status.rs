@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::SourceNow;
-use super::backlog::Backlog;
+use super::backlog::{Backlog, SizedLog};
 use super::dead_letters::{DeadLetters, Error};
 use super::live_rules::FilesState;
 use super::runway::{Runway, runway};
@@ -163,6 +163,7 @@ impl DaemonSnapshot<'_> {
     pub(super) fn view(&self, data: &Path, started_at_us: u64) -> StatusView {
         let DaemonSnapshot { status, source, files, letters, backlog, storage, now_us } = *self;
         let lag = status.oldest.lag(now_us);
+        let sized = backlog.measured(status, now_us);
         let runway_seconds = match runway(status, source, now_us) {
             Runway::Left(time) => Some(time.as_secs()),
             Runway::Unknown | Runway::Endless => None,
@@ -173,7 +174,7 @@ impl DaemonSnapshot<'_> {
             position: status.position.as_ref().map(PositionView::of),
             lag_seconds: lag.longest().map(|time| time.as_secs_f64()),
             lag_is_bound: matches!(lag, Lag::AtMost(_)),
-            backlog: backlog.of_all(status),
+            backlog: sized.as_ref().and_then(|sized| sized.of_all(status)),
             read_up_to: status.read_up_to_us.map(rfc3339),
             complete_up_to: status.complete_up_to_us.map(rfc3339),
             runway_seconds,
@@ -181,7 +182,7 @@ impl DaemonSnapshot<'_> {
             checkpointed_at: status.checkpointed_at_us.map(rfc3339),
             storage,
             rule_files: Some(files_view(files)),
-            rules: status.rules.iter().map(|rule| self.rule(rule)).collect(),
+            rules: status.rules.iter().map(|rule| self.rule(rule, sized.as_ref())).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
             blocked: letters.blocked,
@@ -190,7 +191,7 @@ impl DaemonSnapshot<'_> {
         }
     }
 
-    fn rule(&self, rule: &RuleStatus) -> RuleView {
+    fn rule(&self, rule: &RuleStatus, sized: Option<&SizedLog>) -> RuleView {
         let (detached_since_us, error) = match &rule.stream {
             StreamStatus::Attached => (None, None),
             StreamStatus::Detached { since_us, error, .. } => (Some(*since_us), error.clone()),
@@ -221,7 +222,7 @@ impl DaemonSnapshot<'_> {
                 OldestChange::At(us) => Some(rfc3339(us)),
                 OldestChange::None | OldestChange::NotBefore(_) | OldestChange::Unknown => None,
             },
-            backlog_bytes: self.backlog.of_rule(rule),
+            backlog_bytes: sized.and_then(|sized| sized.of_rule(rule)),
             low_water_mark: rule.low_water_mark.as_ref().map(PositionView::of),
             ..unknown(rule.rule.clone())
         }

@@ -26,7 +26,7 @@ pub struct StatusView {
     /// Whether the lag is at most that: the oldest change was not read yet.
     #[serde(default)]
     pub lag_is_bound: bool,
-    /// Binlog that is not resolved; null while nothing is late, and where the server does not say.
+    /// Binlog that is not resolved; null while nothing is late, where nothing is left, and where the server does not say.
     #[serde(default)]
     pub backlog: Option<BacklogView>,
     /// When the newest transaction that was read was committed.
@@ -183,7 +183,7 @@ pub struct RuleView {
     pub lag_is_bound: bool,
     /// When the oldest change that was read and is not resolved was committed.
     pub oldest_unresolved: Option<String>,
-    /// Binlog behind its low-water mark; null while nothing is late, and where the server does not say.
+    /// Binlog behind its low-water mark; null while nothing is late, where nothing is left, and where the server does not say.
     #[serde(default)]
     pub backlog_bytes: Option<u64>,
     /// Everything before this position is resolved.

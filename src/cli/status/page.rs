@@ -19,9 +19,6 @@ const NARROW: u16 = 80;
 /// From this many characters on there is room for what is said elsewhere, too.
 const WIDE: u16 = 120;
 
-/// What is late for less is on its way.
-const BACKLOG_AFTER_SECONDS: f64 = 2.0;
-
 /// The page.
 pub(super) fn text(status: &StatusView, now: SystemTime, width: Option<u16>) -> String {
     let mut text = headline(&status.attention);
@@ -66,9 +63,7 @@ fn first_line(status: &StatusView, now: SystemTime) -> String {
     }
     let since = status.started_at.as_deref().map_or("?".to_owned(), |at| ago(at, now, span));
     let pid = status.pid.map_or("?".to_owned(), |pid| pid.to_string());
-    let backlog =
-        status.backlog.filter(|backlog| backlog.bytes > 0 && status.lag_seconds >= Some(BACKLOG_AFTER_SECONDS));
-    let backlog = backlog.map_or(String::new(), |backlog| format!("; {}", backlog_text(&backlog)));
+    let backlog = status.backlog.map_or(String::new(), |backlog| format!("; {}", backlog_text(&backlog)));
     let lag = lag_text(status.lag_seconds, status.lag_is_bound, span);
     format!("running for {since} as process {pid}; lag {lag}{backlog}\n")
 }
@@ -131,7 +126,7 @@ fn columns(rule: &RuleView, now: SystemTime) -> [(&'static str, String, Tone); 9
         (number(rule.in_retry), Tone::Plain),
         (number(rule.dead_letters), dead),
         (lag, Tone::Plain),
-        (rule.backlog_bytes.filter(|left| *left > 0).map_or("-".to_owned(), bytes), Tone::Plain),
+        (rule.backlog_bytes.map_or("-".to_owned(), bytes), Tone::Plain),
         (rule.target.clone().unwrap_or("-".to_owned()), Tone::Plain),
     ];
     let mut names = HEAD.into_iter();

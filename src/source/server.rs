@@ -196,11 +196,7 @@ impl Server {
 
     /// The ends of all binlog files, the oldest first; there is at least one.
     pub async fn files(&self, connection: &mut Connection) -> Result<Vec<FileOffset>, Error> {
-        let rows: Vec<Row> = connection.query("SHOW BINARY LOGS").await.map_err(|error| self.failed(error))?;
-        if rows.is_empty() {
-            return Err(Error::Lost("the server lists no binlog".to_string()));
-        }
-        rows.iter().map(file_offset).collect()
+        files(connection, &self.address).await
     }
 
     /// Whether this thread sends binlog to a replica. An account sees its own threads without any privilege.
@@ -239,6 +235,16 @@ impl Server {
         let text: Option<String> = connection.query_first(question).await.map_err(|error| self.failed(error))?;
         parse_gtids(&text.unwrap_or_default())
     }
+}
+
+/// The ends of all binlog files, the oldest first; there is at least one.
+pub(super) async fn files(connection: &mut Connection, address: &str) -> Result<Vec<FileOffset>, Error> {
+    let failed = |error| Error::of_client(error, address);
+    let rows: Vec<Row> = connection.query("SHOW BINARY LOGS").await.map_err(failed)?;
+    if rows.is_empty() {
+        return Err(Error::Lost("the server lists no binlog".to_string()));
+    }
+    rows.iter().map(file_offset).collect()
 }
 
 /// End of the newest binlog file, and what was executed by then.

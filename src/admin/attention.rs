@@ -41,7 +41,7 @@ pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> 
 }
 
 fn line(kind: &str, text: String) -> AttentionView {
-    AttentionView { kind: kind.to_owned(), text, fix: None, rules: Vec::new(), target: None }
+    AttentionView { kind: kind.to_owned(), text, ..AttentionView::default() }
 }
 
 impl AttentionView {

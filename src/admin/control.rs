@@ -18,7 +18,7 @@ use super::status::{DaemonSnapshot, Letters, target_view};
 use super::storage::Storage;
 use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, no_such_target, one_line, typed_target};
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
-use crate::clock::now_us;
+use crate::clock::{now_us, since_epoch_us};
 use crate::pipeline::{Command, CommandRefused, LoopStatus};
 use crate::position::Start;
 use crate::rules::Difference;
@@ -74,6 +74,7 @@ impl Control {
         let status: LoopStatus = self.ask(ANSWER_TIMEOUT, |answer| Command::Status { answer }).await?;
         let letters = Letters::count(&self.letters).await?;
         let (source, files) = ((self.source)(), self.rules.files());
+        let now = SystemTime::now();
         let moment = DaemonSnapshot {
             status: &status,
             source: &source,
@@ -81,11 +82,11 @@ impl Control {
             letters: &letters,
             backlog: &self.backlog,
             storage: self.storage.now(),
-            now_us: now_us(),
+            now_us: since_epoch_us(now),
         };
         let view = moment.view(&self.data, self.started_at_us);
         let view = StatusView { alerts: self.alerts.views(), ..view };
-        let attention = attention(&view, LATE_AFTER, SystemTime::now());
+        let attention = attention(&view, LATE_AFTER, now);
         Ok(StatusView { attention, ..view })
     }
 

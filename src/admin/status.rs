@@ -72,12 +72,8 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
     let saved = letters.read(store::Store::saved).await?;
     let rules = stored_rules(&saved, &counted);
     Ok(StatusView {
-        running: false,
-        pid: None,
-        started_at: None,
         position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
         rules,
-        targets: Vec::new(),
         dead_letters: counted.all,
         blocked: counted.blocked,
         awaiting: counted.awaiting,
@@ -110,53 +106,15 @@ fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
 
 fn of_process(data: &Path) -> StatusView {
     StatusView {
-        running: true,
         version: env!("CARGO_PKG_VERSION").to_string(),
-        pid: Some(std::process::id()),
-        started_at: None,
         data: std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string(),
-        source: None,
-        position: None,
-        read_up_to: None,
-        lag_seconds: None,
-        lag_is_bound: false,
-        backlog: None,
-        complete_up_to: None,
-        runway_seconds: None,
-        binlog_pin: None,
-        checkpointed_at: None,
-        storage: None,
-        rule_files: None,
-        rules: Vec::new(),
-        targets: Vec::new(),
-        alerts: Vec::new(),
-        attention: Vec::new(),
-        dead_letters: 0,
-        blocked: 0,
-        awaiting: 0,
+        ..StatusView::default()
     }
 }
 
 /// A rule with only its name known.
 fn unknown(rule: String) -> RuleView {
-    RuleView {
-        rule,
-        target: None,
-        state: None,
-        why: None,
-        detached_since: None,
-        paused_since: None,
-        unresolved: None,
-        in_flight: None,
-        in_retry: None,
-        dead_letters: None,
-        has_unread: false,
-        lag_seconds: None,
-        lag_is_bound: false,
-        oldest_unresolved: None,
-        backlog_bytes: None,
-        low_water_mark: None,
-    }
+    RuleView { rule, ..RuleView::default() }
 }
 
 impl DaemonSnapshot<'_> {
@@ -169,6 +127,8 @@ impl DaemonSnapshot<'_> {
             Runway::Unknown | Runway::Endless => None,
         };
         StatusView {
+            running: true,
+            pid: Some(std::process::id()),
             started_at: Some(rfc3339(started_at_us)),
             source: Some(source_view(source)),
             position: status.position.as_ref().map(PositionView::of),

@@ -169,13 +169,7 @@ mod tests {
 
     #[test]
     fn a_monitor_learns_whether_nothing_something_or_all_is_wrong() {
-        let line = |kind: &str| AttentionView {
-            kind: kind.to_owned(),
-            text: String::new(),
-            fix: None,
-            rules: Vec::new(),
-            target: None,
-        };
+        let line = |kind: &str| AttentionView { kind: kind.to_owned(), ..AttentionView::default() };
         assert_eq!(verdict(&[]), CommandVerdict::Done);
         for kind in ["disk", "runway", "late", "unavailable", "paused", "dead_letters"] {
             assert_eq!(verdict(&[line(kind)]), CommandVerdict::Attention, "{kind}");

@@ -66,7 +66,7 @@ pub struct StatusView {
 }
 
 /// One thing that an operator should look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttentionView {
     /// `not_running`, `not_reading`, `stopped`, `disk`, `runway`, `rule_files`, `late`, `unavailable`, `paused`,
     /// `dead_letters` or `alerts`: in this order.

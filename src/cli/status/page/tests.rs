@@ -21,19 +21,13 @@ pub fn rule(name: &str, state: &str) -> RuleView {
         rule: name.to_string(),
         target: Some("https://api.example".to_string()),
         state: Some(state.to_string()),
-        why: None,
-        detached_since: None,
-        paused_since: None,
         unresolved: Some(12),
         in_flight: Some(8),
         in_retry: Some(0),
         dead_letters: Some(0),
-        has_unread: false,
         lag_seconds: Some(0.2),
-        lag_is_bound: false,
         oldest_unresolved: before(4),
-        backlog_bytes: None,
-        low_water_mark: None,
+        ..RuleView::default()
     }
 }
 
@@ -57,14 +51,11 @@ pub fn status() -> StatusView {
             offset: 1_234_567,
         }),
         lag_seconds: Some(192.0),
-        lag_is_bound: false,
         backlog: Some(BacklogView { bytes: 12_000_000, shrinks_by_bytes_per_second: Some(3e6), seconds_left: Some(4) }),
         read_up_to: before(4),
         complete_up_to: before(2),
         checkpointed_at: before(1),
         storage: Some(StorageView { used_bytes: 4_000_000, free_bytes: 120_000_000_000, is_short: false }),
-        alerts: Vec::new(),
-        attention: Vec::new(),
         runway_seconds: Some(601_000),
         binlog_pin: Some(BinlogPinView {
             since: before(11_000).expect("a time"),
@@ -112,6 +103,7 @@ pub fn status() -> StatusView {
         dead_letters: 3,
         blocked: 12,
         awaiting: 2,
+        ..StatusView::default()
     }
 }
 

@@ -1,0 +1,187 @@
+//! Questions to the journal: every filter, page by page, by the indexes; counts; the queries that the documentation has for other tools.
+
+use std::fs;
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::super::schema::PART_ENTRIES;
+use super::*;
+
+#[test]
+fn every_filter_finds_what_fits_and_the_newest_comes_first() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    write(&mut journal, &entries(&[order(1, delivered(), &[200]), order(2, dead(), &[404])], HOUR_US));
+    write(&mut journal, &entries(&[order(3, dead(), &[0, 0]), order(4, delivered(), &[503, 201])], 2 * HOUR_US));
+    write(&mut journal, &entries(&[order(6, Outcome::Blocked { by: 1 }, &[])], 3 * HOUR_US));
+    let reader = fixture.reader();
+    let all = JournalFilter::default();
+    let answer = |text: &str| JournalFilter { answer: JournalAnswer::parse(text), ..JournalFilter::default() };
+    let outcome = |word: &str| JournalFilter { outcome: JournalOutcome::parse(word), ..JournalFilter::default() };
+    let text = |text: &str| Some(text.to_string());
+    for (filter, expected) in [
+        (all.clone(), &["6", "4", "3", "2", "1"][..]),
+        (JournalFilter { rule: text("paid"), ..all.clone() }, &["6", "4", "3", "2", "1"]),
+        (JournalFilter { rule: text("other"), ..all.clone() }, &[]),
+        (JournalFilter { table: text("shop.orders"), ..all.clone() }, &["6", "4", "3", "2", "1"]),
+        (JournalFilter { table: text("shop.items"), ..all.clone() }, &[]),
+        (JournalFilter { key: text("4"), ..all.clone() }, &["4"]),
+        (JournalFilter { key: text("5"), ..all.clone() }, &[]),
+        (JournalFilter { key: text("4"), ..answer("503") }, &["4"]),
+        (JournalFilter { since_us: Some(2 * HOUR_US), ..all.clone() }, &["6", "4", "3"]),
+        (JournalFilter { until_us: Some(2 * HOUR_US), ..all.clone() }, &["2", "1"]),
+        (JournalFilter { since_us: Some(u64::MAX), ..all.clone() }, &[]),
+        (outcome("delivered"), &["4", "1"]),
+        (outcome("dead"), &["3", "2"]),
+        (outcome("blocked"), &["6"]),
+        (outcome("coalesced"), &[]),
+        (answer("404"), &["2"]),
+        (answer("4xx"), &["2"]),
+        (answer("5xx"), &["4"]),
+        (answer("2xx"), &["4", "1"]),
+        (answer("200"), &["1"]),
+        (answer("network"), &["3"]),
+        (JournalFilter { until_us: Some(2 * HOUR_US), ..outcome("dead") }, &["2"]),
+    ] {
+        assert_eq!(keys(&reader, &filter), expected, "{filter:?}");
+    }
+    for wrong in ["", "6xx", "99", "4x", "-1", "net"] {
+        assert_eq!(JournalAnswer::parse(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn pages_follow_each_other_without_a_row_twice_or_left_out() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let orders: Vec<Completed> = (1..=7).map(|id| order(id, delivered(), &[200])).collect();
+    write(&mut journal, &entries(&orders[..4], 5));
+    write(&mut journal, &entries(&orders[4..], 4));
+    let reader = fixture.reader();
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = reader.list(&JournalFilter { after, ..JournalFilter::default() }, 3).expect("a page");
+        found.extend(page.rows.iter().map(|row| row.key.clone().expect("a key")));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, ["4", "3", "2", "1", "7", "6", "5"]);
+}
+
+#[test]
+fn an_id_and_a_key_are_found_in_every_part() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let first = order(1, delivered(), &[200]);
+    let mut all = entries(&[first], HOUR_US);
+    let filler = all[0].clone();
+    all.extend((2..2 * PART_ENTRIES + 10).map(|n| JournalEntry {
+        id: DeliveryId(Uuid::from_u128(n as u128)),
+        key: Some(n.to_string().into()),
+        committed_us: n as u64,
+        ..filler.clone()
+    }));
+    write(&mut journal, &all);
+    let reader = fixture.reader();
+    for key in [1, 2, PART_ENTRIES - 1, PART_ENTRIES, 2 * PART_ENTRIES, 2 * PART_ENTRIES + 9].map(|key| key.to_string())
+    {
+        assert_eq!(keys(&reader, &JournalFilter { key: Some(key.clone()), ..JournalFilter::default() }), [key]);
+    }
+    assert!(reader.show(filler.id).expect("readable").is_some());
+    assert!(reader.show(DeliveryId(Uuid::max())).expect("readable").is_none());
+    let parts: i64 = reader.connection.query_row("SELECT count(*) FROM part", [], |row| row.get(0)).expect("a count");
+    assert_eq!(parts, 3);
+}
+
+#[test]
+fn lookups_use_their_indexes() {
+    let fixture = Fixture::new();
+    drop(fixture.open());
+    let reader = fixture.reader();
+    let plan = |sql: &str| -> String {
+        let mut plan = reader.connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).expect("SQL");
+        let lines = plan.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+        lines.map(|line| line.expect("a line")).collect::<Vec<_>>().join("\n")
+    };
+    let network = "SELECT delivery FROM attempt WHERE status IS NULL AND error IS NOT NULL AND (error IS NOT NULL OR status NOT \
+                   BETWEEN 200 AND 299)";
+    for (sql, index) in [
+        (
+            "SELECT number FROM delivery d WHERE d.rule = 1 ORDER BY d.resolved_us DESC, d.number DESC LIMIT 9",
+            "delivery_rule",
+        ),
+        ("SELECT number FROM delivery d ORDER BY d.resolved_us DESC, d.number DESC LIMIT 9", "delivery_time"),
+        (
+            "SELECT number FROM delivery d WHERE d.outcome = 1 AND d.outcome <> 0 ORDER BY resolved_us DESC",
+            "delivery_outcome",
+        ),
+        (network, "attempt_failed"),
+    ] {
+        let plan = plan(sql);
+        assert!(plan.contains(&format!("INDEX {index}")) && !plan.contains("TEMP B-TREE"), "{sql}\n{plan}");
+    }
+}
+
+#[test]
+fn stats_count_by_rule_and_period() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    write(&mut journal, &entries(&[order(1, delivered(), &[200]), order(2, dead(), &[503, 503])], HOUR_US + 5));
+    write(&mut journal, &entries(&[order(3, delivered(), &[0, 200])], 2 * HOUR_US + 5));
+    let reader = fixture.reader();
+    let found = |rule, since_us, period| -> Vec<(u64, u64, u64, u64, bool)> {
+        let rows = reader.stats(rule, since_us, period).expect("stats");
+        rows.iter()
+            .map(|row| (row.from_us / HOUR_US, row.delivered, row.retried, row.dead, row.durations.is_some()))
+            .collect()
+    };
+    assert_eq!(found(None, 0, StatsPeriod::Hour), [(1, 1, 1, 1, true), (2, 1, 1, 0, true)]);
+    assert_eq!(found(Some("paid"), 2 * HOUR_US, StatsPeriod::Hour), [(2, 1, 1, 0, true)]);
+    assert_eq!(found(None, 0, StatsPeriod::Day), [(0, 2, 2, 1, true)]);
+    assert!(found(Some("other"), 0, StatsPeriod::Day).is_empty() && found(None, u64::MAX, StatsPeriod::Day).is_empty());
+}
+
+#[test]
+fn the_queries_of_the_documentation_run_and_the_one_by_key_uses_its_index() {
+    let fixture = Fixture::new();
+    write(&mut fixture.open(), &entries(&[order(10_006, dead(), &[503, 0])], 1_763_680_000_000_000));
+    let reader = fixture.reader();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/journal.md");
+    let page = fs::read_to_string(page).expect("the page");
+    let queries: Vec<&str> =
+        page.split("```sql\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0)).collect();
+    assert_eq!(queries.len(), 3);
+    let rows = |sql: &str| {
+        let mut statement = reader.connection.prepare(sql).unwrap_or_else(|error| panic!("{error}: {sql}"));
+        let column = statement.column_count() - 1;
+        let rows = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(column)).expect("rows");
+        rows.collect::<rusqlite::Result<Vec<_>>>().expect("rows").len()
+    };
+    assert_eq!(queries.iter().map(|sql| rows(sql)).collect::<Vec<_>>(), [1, 0, 2]);
+    let plan = format!("EXPLAIN QUERY PLAN {}", queries[0]);
+    let mut plan = reader.connection.prepare(&plan).expect("SQL");
+    let plan = plan.query_map([], |row| row.get::<_, String>(3)).expect("a plan");
+    assert!(plan.map(|line| line.expect("a line")).any(|line| line.contains("delivery_key (part=? AND key=?)")));
+}
+
+#[test]
+fn the_view_says_in_words_what_the_tables_say_in_numbers() {
+    let fixture = Fixture::new();
+    write(&mut fixture.open(), &entries(&[order(1, dead(), &[503])], 1_763_680_000_123_456));
+    let reader = fixture.reader();
+    let columns = "id, resolved_at, rule, watched_table, target, op, key, outcome, reason, status";
+    let row: Vec<String> = reader
+        .connection
+        .query_row(&format!("SELECT {columns} FROM deliveries"), [], |row| {
+            (0..9).map(|n| row.get(n)).collect::<rusqlite::Result<_>>()
+        })
+        .expect("a row");
+    let id = reader.list(&JournalFilter::default(), 1).expect("a page").rows[0].id.to_string();
+    let words =
+        ["2025-11-20T23:06:40.123Z", "paid", "shop.orders", "https://api.test", "update", "1", "dead", "exhausted"];
+    assert_eq!(row[0], id);
+    assert_eq!(row[1..], words);
+}

@@ -54,6 +54,7 @@ pub use replay::{Replays, RulesNow};
 pub use status::of_store as status_of_store;
 pub use storage::Storage;
 pub use stored_pause::{pause_in_store, resume_in_store};
+pub use typed::no_such_rule_among;
 
 /// Returns the current state of the source.
 pub type SourceWatch = Arc<dyn Fn() -> SourceNow + Send + Sync>;

@@ -18,7 +18,7 @@ pub(super) fn no_such_rule(rule: &str, rules: &RuleSet) -> String {
 }
 
 /// The same, where not rules but their names are known.
-pub(super) fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+pub fn no_such_rule_among<'a>(rule: &str, names: impl IntoIterator<Item = &'a str>) -> String {
     format!("no rule is named {rule}{}", did_you_mean(rule, names))
 }
 

@@ -3,22 +3,20 @@
 //! In: which deliveries, as typed. Out: a table, a page or JSON. Reads the journal's file itself, with and without a running
 //! daemon. Values are those of the journal: keys, never rows.
 
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use clap::Subcommand;
 use serde::Serialize;
 use uuid::Uuid;
 
+use super::conditions::ConditionArgs;
+use super::journal::{GapView, gap_line, milliseconds, open, require_rule, second};
 use super::{CommandVerdict, output};
 use crate::admin::view::rfc3339;
 use crate::change::DeliveryId;
-use crate::clock::{now_us, since_epoch_us};
-use crate::config::{DataArgs, File};
-use crate::journal::{
-    JournalAnswer, JournalFilter, JournalGap, JournalOutcome, JournalReader, JournalRow, JournaledAttempt, journal_file,
-};
+use crate::config::{DataArgs, File, RulesArgs};
+use crate::journal::{JournalFilter, JournalOutcome, JournalReader, JournalRow, JournaledAttempt};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum DeliveriesCommand {
@@ -33,36 +31,21 @@ const LIST_EXAMPLES: &str = "\
 Examples:
   rowhook deliveries list --key 10006
   rowhook deliveries list --rule order-paid --outcome dead --since 24h
-  rowhook deliveries list --answer 5xx --since 2026-11-30T21:00:00Z --until 2026-11-30T22:00:00Z
+  rowhook deliveries list --answer timeout --since 2026-11-30T21:00:00Z --until 2026-11-30T22:00:00Z
   rowhook deliveries list --json | jq '.deliveries[].id'
 
 Reads the journal, which `journal:` in rowhook.yaml turns on. A delivery that was sent again is listed once, with its newest outcome.";
 
-const CONDITIONS: [&str; 8] = ["rule", "table", "key", "outcome", "answer", "since", "until", "after"];
+const CONDITIONS: [&str; 11] =
+    ["rule", "table", "key", "reason", "answer", "outcome", "since", "until", "older_than", "newer_than", "after"];
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListDeliveriesArgs {
-    /// Only those of this rule
-    #[arg(long, value_name = "RULE")]
-    rule: Option<String>,
-    /// Only those of this table
-    #[arg(long, value_name = "SCHEMA.TABLE")]
-    table: Option<String>,
-    /// Only those of the row with this primary key: 10006, or 'a=7, b=\"x\"' where the key has several columns
-    #[arg(long, value_name = "KEY")]
-    key: Option<String>,
+    #[command(flatten)]
+    conditions: ConditionArgs,
     /// Only those that ended so: delivered, dead, blocked or coalesced
-    #[arg(long, value_name = "OUTCOME", value_parser = outcome)]
+    #[arg(long, help_heading = "Conditions", value_name = "OUTCOME", value_parser = outcome)]
     outcome: Option<JournalOutcome>,
-    /// Only those with an attempt that got this answer: a status such as 404, a class such as 4xx, or network for none
-    #[arg(long, value_name = "ANSWER", value_parser = answer)]
-    answer: Option<JournalAnswer>,
-    /// Only those that ended at this time or later: 2h for two hours ago, or 2026-11-30T21:00:00Z
-    #[arg(long, value_name = "WHEN", value_parser = moment_us)]
-    since: Option<u64>,
-    /// Only those that ended before this time
-    #[arg(long, value_name = "WHEN", value_parser = moment_us)]
-    until: Option<u64>,
     /// Only the delivery with this id, or this number
     #[arg(long, value_name = "ID", value_parser = DeliveryName::parse, conflicts_with_all = CONDITIONS)]
     id: Option<DeliveryName>,
@@ -77,6 +60,8 @@ pub(super) struct ListDeliveriesArgs {
     json: bool,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -113,20 +98,6 @@ impl DeliveryName {
 fn outcome(word: &str) -> Result<JournalOutcome, String> {
     let expected = || format!("expected one of {}", JournalOutcome::ALL.map(JournalOutcome::as_str).join(", "));
     JournalOutcome::parse(word).ok_or_else(expected)
-}
-
-fn answer(text: &str) -> Result<JournalAnswer, String> {
-    JournalAnswer::parse(text)
-        .ok_or_else(|| "expected a status such as 404, a class such as 4xx, or network".to_string())
-}
-
-/// A moment, or how long ago it is.
-pub(super) fn moment_us(text: &str) -> Result<u64, String> {
-    if let Ok(ago) = humantime::parse_duration(text) {
-        return Ok(now_us().saturating_sub(u64::try_from(ago.as_micros()).unwrap_or(u64::MAX)));
-    }
-    let moment = humantime::parse_rfc3339_weak(text).map(since_epoch_us);
-    moment.map_err(|_| "expected a time ago such as 2h, or a time in UTC such as 2026-11-30T21:00:00Z".to_string())
 }
 
 /// `--json` of `list`.
@@ -173,14 +144,6 @@ struct DeliveryAttemptView {
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-struct GapView {
-    from: String,
-    until: String,
-    deliveries: Option<u64>,
-    reason: String,
-}
-
 pub(super) fn run(command: DeliveriesCommand, file: &File) -> anyhow::Result<CommandVerdict> {
     match command {
         DeliveriesCommand::List(args) => list(*args, file),
@@ -188,29 +151,20 @@ pub(super) fn run(command: DeliveriesCommand, file: &File) -> anyhow::Result<Com
     }
 }
 
-/// The journal in the data directory.
-pub(super) fn open(data: &Path) -> anyhow::Result<JournalReader> {
-    let journal = JournalReader::open(&journal_file(data))?;
-    journal.ok_or_else(|| {
-        anyhow!(
-            "data directory {} has no journal; to keep one from now on, write `journal: {{keep: 7d, max: 10 GiB}}` into rowhook.yaml, or give \
-             --journal to rowhook run",
-            data.display()
-        )
-    })
-}
-
 fn list(args: ListDeliveriesArgs, file: &File) -> anyhow::Result<CommandVerdict> {
     let journal = open(&args.data.resolve(file))?;
-    let (since_us, until_us) = (args.since.unwrap_or(0), args.until.unwrap_or(u64::MAX));
+    let ConditionArgs { rule, table, key, reason, answer, times } = args.conditions;
+    require_rule(&journal, rule.as_deref(), &args.rules.resolve(file))?;
+    let (since_us, until_us) = times.bounds_us();
     let filter = JournalFilter {
-        rule: args.rule,
-        table: args.table,
-        key: args.key,
+        rule,
+        table,
+        key,
         outcome: args.outcome,
-        answer: args.answer,
-        since_us: args.since,
-        until_us: args.until,
+        reason,
+        answer,
+        since_us,
+        until_us,
         after: args.after,
     };
     let (rows, next) = match args.id {
@@ -220,16 +174,16 @@ fn list(args: ListDeliveriesArgs, file: &File) -> anyhow::Result<CommandVerdict>
             (page.rows, page.next)
         }
     };
-    let gaps = journal.gaps(since_us, until_us)?;
+    let gaps = journal.gaps(since_us.unwrap_or(0), until_us.unwrap_or(u64::MAX))?;
     if args.json {
         let deliveries = rows.into_iter().map(|row| view(row, None)).collect();
-        output::print_json(&DeliveriesView { deliveries, next, gaps: gaps.iter().map(gap_view).collect() })?;
+        output::print_json(&DeliveriesView { deliveries, next, gaps: gaps.iter().map(GapView::of).collect() })?;
         return Ok(CommandVerdict::Done);
     }
     if rows.is_empty() {
         output::print("no such deliveries in the journal\n")?;
     } else {
-        output::print(&table(&rows, output::terminal_width()))?;
+        output::print(&list_table(&rows, output::terminal_width()))?;
     }
     if let Some(next) = next {
         output::print(&format!("… and more; --after {next} shows them\n"))?;
@@ -262,7 +216,7 @@ const HEAD: [(&str, u16); 11] = [
     ("id", 150),
 ];
 
-fn table(rows: &[JournalRow], width: Option<u16>) -> String {
+fn list_table(rows: &[JournalRow], width: Option<u16>) -> String {
     let fits = |from: u16| width.is_none_or(|width| width >= from);
     let head: Vec<&str> = HEAD.into_iter().filter(|(_, from)| fits(*from)).map(|(name, _)| name).collect();
     let lines = rows.iter().map(|row| {
@@ -288,33 +242,12 @@ fn cells(row: &JournalRow) -> [String; 11] {
     ]
 }
 
-/// In UTC, to the second.
-pub(super) fn second(at_us: u64) -> String {
-    let text = rfc3339(at_us);
-    format!("{} {}Z", &text[..10], &text[11..19])
-}
-
-pub(super) fn milliseconds(us: u64) -> String {
-    match us {
-        0..10_000 => format!("{}.{} ms", us / 1000, us % 1000 / 100),
-        _ => format!("{} ms", us.div_ceil(1000)),
-    }
-}
-
 fn last_answer(row: &JournalRow) -> String {
     match (row.status, &row.last_error) {
         (Some(status), _) => status.to_string(),
         (None, Some(_)) => "none".to_string(),
         (None, None) => "-".to_string(),
     }
-}
-
-fn gap_line(gap: &JournalGap) -> String {
-    let missing = match gap.deliveries {
-        Some(deliveries) => output::count(deliveries, "delivery not journaled", "deliveries not journaled"),
-        None => "the last deliveries before it may be missing".to_string(),
-    };
-    format!("gap {} to {}: {}; {missing}\n", second(gap.from_us), second(gap.until_us), output::clean(&gap.reason))
 }
 
 fn show(args: ShowDeliveryArgs, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -411,15 +344,6 @@ fn attempt_view(attempt: &JournaledAttempt) -> DeliveryAttemptView {
     }
 }
 
-fn gap_view(gap: &JournalGap) -> GapView {
-    GapView {
-        from: rfc3339(gap.from_us),
-        until: rfc3339(gap.until_us),
-        deliveries: gap.deliveries,
-        reason: gap.reason.clone(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -455,11 +379,11 @@ mod tests {
 number  ended                 rule        key    outcome  answer  attempts
 48211   2025-11-20 23:06:40Z  order-paid  10006  dead     none    2
 ";
-        assert_eq!(table(&[row()], Some(80)), narrow);
-        let wide = table(&[row()], Some(160));
+        assert_eq!(list_table(&[row()], Some(80)), narrow);
+        let wide = list_table(&[row()], Some(160));
         assert!(wide.lines().all(|line| line.chars().count() <= 160), "{wide}");
         assert!(wide.contains("shop.orders  insert") && wide.contains("13 ms  00000000-0000-"), "{wide}");
-        assert_eq!(table(&[row()], None), wide);
+        assert_eq!(list_table(&[row()], None), wide);
     }
 
     #[test]
@@ -488,22 +412,10 @@ number  ended                 rule        key    outcome  answer  attempts
     }
 
     #[test]
-    fn a_time_is_a_moment_or_an_age() {
-        assert_eq!(moment_us("2025-11-20T23:06:40Z"), Ok(AT_US));
-        assert_eq!(moment_us("2025-11-20 23:06:40"), Ok(AT_US));
-        assert!(moment_us("1h").expect("an age") < now_us());
-        moment_us("soon").expect_err("no time");
+    fn a_delivery_is_named_by_its_id_or_its_number() {
         let id = "00000000-0000-0000-0000-000000000007";
         assert_eq!(DeliveryName::parse(id), Ok(DeliveryName::Id(DeliveryId(Uuid::from_u128(7)))));
         assert_eq!(DeliveryName::parse("7"), Ok(DeliveryName::Number(7)));
         DeliveryName::parse("seven").expect_err("neither");
-    }
-
-    #[test]
-    fn a_gap_says_what_is_missing() {
-        let gap = JournalGap { from_us: AT_US, until_us: AT_US, deliveries: Some(1), reason: "x".to_string() };
-        let line = "gap 2025-11-20 23:06:40Z to 2025-11-20 23:06:40Z: x; ";
-        assert_eq!(gap_line(&gap), format!("{line}1 delivery not journaled\n"));
-        assert_eq!(gap_line(&JournalGap { deliveries: Some(2), ..gap }), format!("{line}2 deliveries not journaled\n"));
     }
 }

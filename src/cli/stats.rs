@@ -2,12 +2,19 @@
 
 use serde::Serialize;
 
-use super::deliveries::{milliseconds, moment_us, open, second};
+use super::conditions::TimeArgs;
+use super::journal::{GapView, gap_line, milliseconds, open, require_rule, second};
 use super::output::{Columns, Tone};
 use super::{CommandVerdict, output};
 use crate::admin::view::rfc3339;
-use crate::config::{DataArgs, File};
+use crate::clock::now_us;
+use crate::config::{DataArgs, File, RulesArgs};
 use crate::journal::{DurationQuantiles, StatsPeriod, StatsRow};
+
+/// What is counted unless it is said from when on: a day.
+const SPAN_US: u64 = 24 * 3_600_000_000;
+
+const NONE: &str = "no such deliveries in the journal\n";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -16,15 +23,15 @@ Examples:
   rowhook stats --rule order-paid --since 7d --by day
   rowhook stats --json | jq '.stats[] | select(.dead > 0)'
 
-Reads the journal, which `journal:` in rowhook.yaml turns on. Deliveries count in the hour in which they ended, in UTC. p50, p95 and p99
+Reads the journal, which `journal:` in rowhook.yaml turns on. Without --since it counts 24 hours, up to now or to --until. Deliveries count
+in the hour in which they ended, in UTC. p50, p95 and p99
 are quantiles of the durations of attempts, at most 3 % too high. A delivery is retried if it took more than one attempt.")]
 pub(super) struct StatsArgs {
-    /// Only this rule
-    #[arg(long, value_name = "RULE")]
+    /// Only those of this rule
+    #[arg(long, help_heading = "Conditions", value_name = "RULE")]
     rule: Option<String>,
-    /// From this time on: 24h for a day ago, or 2026-11-30T21:00:00Z
-    #[arg(long, value_name = "WHEN", default_value = "24h", value_parser = moment_us)]
-    since: u64,
+    #[command(flatten)]
+    times: TimeArgs,
     /// A line for each hour, or each day
     #[arg(long, value_enum, value_name = "PERIOD", default_value = "hour")]
     by: Period,
@@ -33,6 +40,8 @@ pub(super) struct StatsArgs {
     json: bool,
     #[command(flatten)]
     data: DataArgs,
+    #[command(flatten)]
+    rules: RulesArgs,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
@@ -45,9 +54,12 @@ enum Period {
 #[derive(Debug, Serialize)]
 struct StatsView {
     since: String,
+    until: String,
     by: &'static str,
     /// The oldest period first, then by rule.
     stats: Vec<StatsLine>,
+    /// Times of which deliveries are missing.
+    gaps: Vec<GapView>,
 }
 
 #[derive(Debug, Serialize)]
@@ -75,15 +87,21 @@ pub(super) fn run(args: StatsArgs, file: &File) -> anyhow::Result<CommandVerdict
         Period::Hour => (StatsPeriod::Hour, "hour"),
         Period::Day => (StatsPeriod::Day, "day"),
     };
-    let rows = journal.stats(args.rule.as_deref(), args.since, period)?;
+    require_rule(&journal, args.rule.as_deref(), &args.rules.resolve(file))?;
+    let (from_us, before_us) = args.times.bounds_us();
+    let until_us = before_us.unwrap_or_else(now_us);
+    let since_us = from_us.unwrap_or(until_us.saturating_sub(SPAN_US));
+    let rows = journal.stats(args.rule.as_deref(), since_us..until_us, period)?;
+    let gaps = journal.gaps(since_us, until_us)?;
     if args.json {
         let stats = rows.into_iter().map(line).collect();
-        output::print_json(&StatsView { since: rfc3339(args.since), by, stats })?;
-    } else if rows.is_empty() {
-        output::print("no such deliveries in the journal\n")?;
-    } else {
-        output::print(&table(&rows, period))?;
+        let gaps = gaps.iter().map(GapView::of).collect();
+        output::print_json(&StatsView { since: rfc3339(since_us), until: rfc3339(until_us), by, stats, gaps })?;
+        return Ok(CommandVerdict::Done);
     }
+    let mut text = if rows.is_empty() { NONE.to_string() } else { table(&rows, period) };
+    gaps.iter().for_each(|gap| text += &gap_line(gap));
+    output::print(&text)?;
     Ok(CommandVerdict::Done)
 }
 

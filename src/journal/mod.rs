@@ -25,7 +25,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 pub use error::Error;
-pub use query::{JournalAnswer, JournalFilter, JournalGap, JournalPage, JournalReader, JournalRow, JournaledAttempt};
+pub use query::{JournalFilter, JournalGap, JournalPage, JournalReader, JournalRow, JournaledAttempt};
 pub use record::{JournalOutcome, KEY_CHARS_MAX};
 pub use schema::journal_file;
 pub use stats::{DurationQuantiles, StatsPeriod, StatsRow};

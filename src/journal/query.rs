@@ -14,6 +14,7 @@ use super::batch::{FIND, bytes};
 use super::record::{JournalOutcome, shortened_key};
 use super::schema::{self, FAILED};
 use crate::change::DeliveryId;
+use crate::failure::{AnswerFilter, Reason};
 
 /// Which deliveries are meant: those that fit every condition that is set.
 #[derive(Debug, Clone, Default)]
@@ -24,52 +25,16 @@ pub struct JournalFilter {
     /// As the list shows it; quotes around a text may be left out.
     pub key: Option<String>,
     pub outcome: Option<JournalOutcome>,
-    /// One of its attempts was answered so.
-    pub answer: Option<JournalAnswer>,
+    /// It was given up for this reason.
+    pub reason: Option<Reason>,
+    /// One of its attempts got this.
+    pub answer: Option<AnswerFilter>,
     /// Resolved at this moment or later, in microseconds since the Unix epoch.
     pub since_us: Option<u64>,
     /// Resolved before this moment, in microseconds since the Unix epoch.
     pub until_us: Option<u64>,
     /// Only those after this one in the list.
     pub after: Option<i64>,
-}
-
-/// What an attempt got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JournalAnswer {
-    Status(u16),
-    /// By its first digit.
-    Class(u16),
-    /// No answer came.
-    Network,
-}
-
-impl JournalAnswer {
-    /// `404`, `4xx`, `network`.
-    pub fn parse(text: &str) -> Option<JournalAnswer> {
-        match (text, text.strip_suffix("xx")) {
-            ("network", _) => Some(JournalAnswer::Network),
-            (_, Some(class)) => class.parse().ok().filter(|class| (1..=5).contains(class)).map(JournalAnswer::Class),
-            (status, None) => {
-                status.parse().ok().filter(|status| (100..600).contains(status)).map(JournalAnswer::Status)
-            }
-        }
-    }
-
-    fn condition(self) -> String {
-        match self {
-            JournalAnswer::Status(status @ 200..=299) => format!("status = {status}"),
-            JournalAnswer::Status(status) => format!("status = {status} AND {FAILED}"),
-            JournalAnswer::Class(2) => "status BETWEEN 200 AND 299".to_string(),
-            JournalAnswer::Class(class) => format!("status BETWEEN {class}00 AND {class}99 AND {FAILED}"),
-            JournalAnswer::Network => format!("status IS NULL AND error IS NOT NULL AND {FAILED}"),
-        }
-    }
-
-    /// Whether most attempts have it, so that reading from the newest on finds enough at once.
-    fn is_common(self) -> bool {
-        matches!(self, JournalAnswer::Class(2) | JournalAnswer::Status(200..=299))
-    }
 }
 
 /// One delivery.
@@ -214,6 +179,18 @@ impl JournalReader {
         Ok(Some((delivery, attempts.collect::<rusqlite::Result<_>>()?)))
     }
 
+    /// Names of the rules that have, or had, an entry.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn rules(&self) -> Result<Vec<String>, Error> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut names = self.connection.prepare("SELECT name FROM rule ORDER BY name")?;
+            names.query_map([], |row| row.get(0))?.collect()
+        };
+        read().map_err(self.failed())
+    }
+
     /// The gaps within this time, the oldest first.
     ///
     /// # Errors
@@ -272,9 +249,12 @@ impl Question {
             let by_index = if is_rare { " AND d.outcome <> 0" } else { "" };
             self.conditions.push(format!("d.outcome = {}{by_index}", outcome.code()));
         }
+        if let Some(reason) = filter.reason {
+            self.conditions.push(format!("d.reason = '{}' AND d.outcome <> 0", reason.as_str()));
+        }
         if let Some(answer) = filter.answer {
-            let condition = answer.condition();
-            self.conditions.push(match answer.is_common() || filter.key.is_some() {
+            let condition = attempt_condition(answer);
+            self.conditions.push(match is_common(answer) || filter.key.is_some() {
                 true => format!("EXISTS (SELECT 1 FROM attempt WHERE delivery = d.number AND {condition})"),
                 false => format!("d.number IN (SELECT delivery FROM attempt WHERE {condition})"),
             });
@@ -295,6 +275,23 @@ impl Question {
         }
         Ok(Some(()))
     }
+}
+
+/// What [`AnswerFilter::matches`] says, of a row of `attempt`.
+fn attempt_condition(answer: AnswerFilter) -> String {
+    match answer {
+        AnswerFilter::Status(status @ 200..=299) => format!("status = {status}"),
+        AnswerFilter::Status(status) => format!("status = {status} AND {FAILED}"),
+        AnswerFilter::Class(2) => "status BETWEEN 200 AND 299".to_string(),
+        AnswerFilter::Class(class) => format!("status BETWEEN {class}00 AND {class}99 AND {FAILED}"),
+        AnswerFilter::Network => format!("status IS NULL AND error IS NOT NULL AND {FAILED}"),
+        AnswerFilter::Timeout => format!("status IS NULL AND error GLOB '* within [0-9]*' AND {FAILED}"),
+    }
+}
+
+/// Whether most attempts have it, so that reading from the newest on finds enough at once.
+fn is_common(answer: AnswerFilter) -> bool {
+    matches!(answer, AnswerFilter::Class(2) | AnswerFilter::Status(200..=299))
 }
 
 fn row(row: &Row<'_>) -> rusqlite::Result<JournalRow> {

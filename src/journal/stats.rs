@@ -4,6 +4,7 @@
 //! of the durations of their attempts. Memory does not grow with the number of entries: durations go into classes of 3 %.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rusqlite::OptionalExtension as _;
 
@@ -58,15 +59,15 @@ struct Counted {
 }
 
 impl JournalReader {
-    /// By period, the oldest first, and rule.
+    /// Of the deliveries that ended in this time; by period, the oldest first, and rule.
     ///
     /// # Errors
     /// When the file can't be read.
-    pub fn stats(&self, rule: Option<&str>, since_us: u64, period: StatsPeriod) -> Result<Vec<StatsRow>, Error> {
-        self.count(rule, since_us, period).map_err(self.failed())
+    pub fn stats(&self, rule: Option<&str>, ended_us: Range<u64>, period: StatsPeriod) -> Result<Vec<StatsRow>, Error> {
+        self.count(rule, ended_us, period).map_err(self.failed())
     }
 
-    fn count(&self, rule: Option<&str>, since_us: u64, period: StatsPeriod) -> rusqlite::Result<Vec<StatsRow>> {
+    fn count(&self, rule: Option<&str>, ended_us: Range<u64>, period: StatsPeriod) -> rusqlite::Result<Vec<StatsRow>> {
         let rule: Option<i64> = match rule {
             None => None,
             Some(name) => {
@@ -81,7 +82,7 @@ impl JournalReader {
         // Rows are in the order in which they were resolved, but for steps of the clock: read in this order, both tables are
         // read from one end to the other.
         let first = "SELECT number FROM delivery WHERE resolved_us >= ?1 ORDER BY resolved_us, number LIMIT 1";
-        let since_us = since_us.min(i64::MAX as u64);
+        let (since_us, until_us) = (ended_us.start.min(i64::MAX as u64), ended_us.end.min(i64::MAX as u64));
         let Some(first): Option<i64> = self.connection.query_row(first, [since_us], |row| row.get(0)).optional()?
         else {
             return Ok(Vec::new());
@@ -90,9 +91,9 @@ impl JournalReader {
         let mut statement = self.connection.prepare(&format!(
             "SELECT d.number, d.rule, d.outcome, d.attempts, d.resolved_us, a.duration_us \
              FROM delivery d NOT INDEXED LEFT JOIN attempt a ON a.delivery = d.number \
-             WHERE d.number >= ?1 AND d.resolved_us >= ?2 {by_rule} ORDER BY d.number"
+             WHERE d.number >= ?1 AND d.resolved_us >= ?2 AND d.resolved_us < ?3 {by_rule} ORDER BY d.number"
         ))?;
-        let mut rows = statement.query((first, since_us))?;
+        let mut rows = statement.query((first, since_us, until_us))?;
         let mut last = None;
         while let Some(row) = rows.next()? {
             let (number, resolved_us): (i64, u64) = (row.get(0)?, row.get(4)?);

@@ -20,6 +20,7 @@ mod dead_letters;
 mod fixtures;
 mod fuzzed;
 mod hostile;
+mod journal;
 mod letter_export;
 mod letter_filters;
 mod letter_pages;

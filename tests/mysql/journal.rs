@@ -98,6 +98,14 @@ async fn delivered_retried_and_dead_deliveries_are_listed_shown_and_counted() {
     assert_eq!((counts("delivered"), counts("retried"), counts("dead")), (2, 1, 1));
     assert!(stats[0]["duration_ms"]["p95"].as_f64().expect("a duration") > 0.0);
 
+    let same = listed(home, &["--reason", "refused", "--answer", "4xx", "--newer-than", "1h"], 1);
+    assert_eq!(same, dead);
+    let misspelt = home.run(&["deliveries", "list", "--rule", "jbos"]);
+    assert_eq!(
+        (misspelt.code, misspelt.stderr.as_str()),
+        (1, "rowhook: error: no rule is named jbos; did you mean `jobs`?\n")
+    );
+
     // A replay is the same delivery.
     assert_eq!(home.run(&["dead-letters", "replay", "--all"]).code, 0);
     let replayed = listed(home, &["--key", "10008", "--outcome", "delivered"], 1);

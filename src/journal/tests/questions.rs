@@ -1,12 +1,14 @@
 //! Questions to the journal: every filter, page by page, by the indexes; counts; the queries that the documentation has for other tools.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use uuid::Uuid;
 
 use super::super::schema::PART_ENTRIES;
 use super::*;
+use crate::failure::AnswerFilter;
 
 #[test]
 fn every_filter_finds_what_fits_and_the_newest_comes_first() {
@@ -17,7 +19,7 @@ fn every_filter_finds_what_fits_and_the_newest_comes_first() {
     write(&mut journal, &entries(&[order(6, Outcome::Blocked { by: 1 }, &[])], 3 * HOUR_US));
     let reader = fixture.reader();
     let all = JournalFilter::default();
-    let answer = |text: &str| JournalFilter { answer: JournalAnswer::parse(text), ..JournalFilter::default() };
+    let answer = |text: &str| JournalFilter { answer: AnswerFilter::parse(text), ..JournalFilter::default() };
     let outcome = |word: &str| JournalFilter { outcome: JournalOutcome::parse(word), ..JournalFilter::default() };
     let text = |text: &str| Some(text.to_string());
     for (filter, expected) in [
@@ -43,11 +45,48 @@ fn every_filter_finds_what_fits_and_the_newest_comes_first() {
         (answer("200"), &["1"]),
         (answer("network"), &["3"]),
         (JournalFilter { until_us: Some(2 * HOUR_US), ..outcome("dead") }, &["2"]),
+        (JournalFilter { reason: Some(Reason::Exhausted), ..all.clone() }, &["3", "2"]),
+        (JournalFilter { reason: Some(Reason::Refused), ..all.clone() }, &[]),
     ] {
         assert_eq!(keys(&reader, &filter), expected, "{filter:?}");
     }
-    for wrong in ["", "6xx", "99", "4x", "-1", "net"] {
-        assert_eq!(JournalAnswer::parse(wrong), None, "{wrong}");
+}
+
+#[test]
+fn an_answer_of_the_journal_is_what_it_is_of_dead_letters() {
+    let fixture = Fixture::new();
+    let mut journal = fixture.open();
+    let status = |status| Answer::Status { status, excerpt: String::new() };
+    let failed = |error: &str| Answer::Failed { error: error.to_string() };
+    let answers = [
+        status(200),
+        status(204),
+        status(302),
+        status(404),
+        status(503),
+        failed("connection refused"),
+        failed("no answer within 10s"),
+        failed("no connection within 5s"),
+        failed("not found within the zone"),
+    ];
+    for (id, answer) in (1..).zip(&answers) {
+        let attempt = Attempt { started_at_us: 1, duration_us: 1, answer: answer.clone() };
+        let attempted = Completed { attempts: Attempts::new(vec![attempt], 1), ..order(id, delivered(), &[]) };
+        write(&mut journal, &entries(&[attempted], id as u64));
+    }
+    let reader = fixture.reader();
+    for word in ["200", "204", "302", "404", "2xx", "3xx", "4xx", "5xx", "network", "timeout"] {
+        let filter = AnswerFilter::parse(word).expect(word);
+        let matches = |answer: &Answer| match answer {
+            Answer::Status { status, .. } => filter.matches(Some(*status), None),
+            Answer::Failed { error } => filter.matches(None, Some(error)),
+            other => panic!("not used here: {other:?}"),
+        };
+        let fitting = answers.iter().enumerate().rev().filter(|(_, answer)| matches(answer));
+        let expected: Vec<String> = fitting.map(|(n, _)| (n + 1).to_string()).collect();
+        let found = keys(&reader, &JournalFilter { answer: Some(filter), ..JournalFilter::default() });
+        assert_eq!(found, expected, "{word}");
+        assert!(!found.is_empty(), "{word}");
     }
 }
 
@@ -132,16 +171,21 @@ fn stats_count_by_rule_and_period() {
     write(&mut journal, &entries(&[order(1, delivered(), &[200]), order(2, dead(), &[503, 503])], HOUR_US + 5));
     write(&mut journal, &entries(&[order(3, delivered(), &[0, 200])], 2 * HOUR_US + 5));
     let reader = fixture.reader();
-    let found = |rule, since_us, period| -> Vec<(u64, u64, u64, u64, bool)> {
-        let rows = reader.stats(rule, since_us, period).expect("stats");
+    let found = |rule, ended_us: Range<u64>, period| -> Vec<(u64, u64, u64, u64, bool)> {
+        let rows = reader.stats(rule, ended_us, period).expect("stats");
         rows.iter()
             .map(|row| (row.from_us / HOUR_US, row.delivered, row.retried, row.dead, row.durations.is_some()))
             .collect()
     };
-    assert_eq!(found(None, 0, StatsPeriod::Hour), [(1, 1, 1, 1, true), (2, 1, 1, 0, true)]);
-    assert_eq!(found(Some("paid"), 2 * HOUR_US, StatsPeriod::Hour), [(2, 1, 1, 0, true)]);
-    assert_eq!(found(None, 0, StatsPeriod::Day), [(0, 2, 2, 1, true)]);
-    assert!(found(Some("other"), 0, StatsPeriod::Day).is_empty() && found(None, u64::MAX, StatsPeriod::Day).is_empty());
+    let ever = || 0..u64::MAX;
+    assert_eq!(found(None, ever(), StatsPeriod::Hour), [(1, 1, 1, 1, true), (2, 1, 1, 0, true)]);
+    assert_eq!(found(Some("paid"), 2 * HOUR_US..u64::MAX, StatsPeriod::Hour), [(2, 1, 1, 0, true)]);
+    assert_eq!(found(None, 0..2 * HOUR_US, StatsPeriod::Hour), [(1, 1, 1, 1, true)]);
+    assert_eq!(found(None, ever(), StatsPeriod::Day), [(0, 2, 2, 1, true)]);
+    assert!(
+        found(Some("other"), ever(), StatsPeriod::Day).is_empty()
+            && found(None, u64::MAX..u64::MAX, StatsPeriod::Day).is_empty()
+    );
 }
 
 #[test]

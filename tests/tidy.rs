@@ -49,7 +49,7 @@ const STAGES: &[(&str, &[&str])] = &[
     ("journal", &["rules", "delivery"]),
     ("fixtures", &["source", "rules", "delivery", "outcome"]),
     ("pipeline", &["source", "rules", "delivery", "outcome", "journal", "store"]),
-    ("admin", &["rules", "store", "delivery", "pipeline"]),
+    ("admin", &["rules", "store", "delivery", "journal", "pipeline"]),
     (
         "cli",
         &["source", "rules", "write_back", "store", "delivery", "outcome", "fixtures", "journal", "pipeline", "admin"],

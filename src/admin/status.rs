@@ -14,8 +14,10 @@ use super::live_rules::FilesState;
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
 use super::view::status::{
-    BinlogPinView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, StorageView, TargetView, state,
+    BinlogPinView, JournalView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, StorageView, TargetView,
+    state,
 };
+use crate::journal::{JournalReader, JournalStatus, journal_file};
 use crate::lag::{Lag, OldestChange};
 use crate::pipeline::{BinlogPinStatus, LoopStatus, RuleStatus, StreamStatus, TargetStatus};
 use crate::position::Retention;
@@ -71,13 +73,24 @@ pub async fn of_store(letters: &DeadLetters, data: &Path) -> Result<StatusView, 
     let counted = Letters::count(letters).await?;
     let saved = letters.read(store::Store::saved).await?;
     let rules = stored_rules(&saved, &counted);
+    let file = journal_file(data);
+    let journal = letters.read(move |_| Ok(stored_journal(&file))).await?;
     Ok(StatusView {
+        journal: journal.map(journal_view),
         position: saved.checkpoint.as_ref().map(|saved| PositionView::of(&saved.main.position)),
         rules,
         dead_letters: counted.all,
         blocked: counted.blocked,
         awaiting: counted.awaiting,
         ..of_process(data)
+    })
+}
+
+/// The journal, by its file.
+fn stored_journal(file: &Path) -> Option<JournalStatus> {
+    let read = || JournalReader::open(file)?.map(|journal| journal.status()).transpose();
+    read().unwrap_or_else(|problem| {
+        Some(JournalStatus { problem: Some(problem.to_string()), ..JournalStatus::default() })
     })
 }
 
@@ -141,6 +154,7 @@ impl DaemonSnapshot<'_> {
             binlog_pin: status.binlog_pin.as_ref().map(pin_view),
             checkpointed_at: status.checkpointed_at_us.map(rfc3339),
             storage,
+            journal: status.journal.clone().map(journal_view),
             rule_files: Some(files_view(files)),
             rules: status.rules.iter().map(|rule| self.rule(rule, sized.as_ref())).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
@@ -199,6 +213,11 @@ fn source_view(source: &SourceNow) -> SourceView {
             Retention::For(time) => time.as_secs(),
         }),
     }
+}
+
+fn journal_view(journal: JournalStatus) -> JournalView {
+    let JournalStatus { bytes, since_us, missed, problem } = journal;
+    JournalView { bytes, since: since_us.map(rfc3339), missed, problem }
 }
 
 fn pin_view(pin: &BinlogPinStatus) -> BinlogPinView {

@@ -14,6 +14,7 @@ mod record;
 mod retention;
 mod schema;
 mod stats;
+mod status;
 mod writer;
 
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use query::{JournalFilter, JournalGap, JournalPage, JournalReader, JournalRo
 pub use record::{JournalOutcome, KEY_CHARS_MAX};
 pub use schema::journal_file;
 pub use stats::{DurationQuantiles, StatsPeriod, StatsRow};
+pub use status::JournalStatus;
 
 use crate::barrier::Barrier;
 use crate::config::JournalSettings;
@@ -86,6 +88,11 @@ impl Journal {
     /// Stands until everything that was taken in so far is committed, or counted as not journaled.
     pub fn barrier(&self) -> Barrier {
         self.queue.barrier()
+    }
+
+    /// How it is, without a look at the disk.
+    pub fn status(&self) -> JournalStatus {
+        self.queue.status()
     }
 
     /// Whether the thread can't keep up: nothing new should be begun until it has. False where it hangs: deliveries go on then.

@@ -13,6 +13,7 @@ use super::Error;
 use super::batch::{FIND, bytes};
 use super::record::{JournalOutcome, shortened_key};
 use super::schema::{self, FAILED};
+use super::status::JournalStatus;
 use crate::change::DeliveryId;
 use crate::failure::{AnswerFilter, Reason};
 
@@ -177,6 +178,14 @@ impl JournalReader {
             })
         })?;
         Ok(Some((delivery, attempts.collect::<rusqlite::Result<_>>()?)))
+    }
+
+    /// How the journal is, as far as its file says it.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn status(&self) -> Result<JournalStatus, Error> {
+        JournalStatus::of(&self.connection).map_err(self.failed())
     }
 
     /// Names of the rules that have, or had, an entry.

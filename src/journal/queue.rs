@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::record::JournalEntry;
+use super::status::JournalStatus;
 use crate::barrier::{Barrier, SequenceProgress};
 use crate::clock::now_us;
 use crate::telemetry::Metrics;
@@ -18,6 +19,8 @@ const BYTES_MAX: usize = 32 << 20;
 
 /// A batch that takes longer is no batch: the disk hangs.
 const HANGS_AFTER: Duration = Duration::from_secs(10);
+
+const HANGS: &str = "its disk does not answer: deliveries go on and are not journaled";
 
 /// So long entries gather after the first one, unless a barrier waits for them. A page that several of them change is then
 /// written once.
@@ -65,6 +68,8 @@ struct State {
     /// All that were ever taken in.
     count: u64,
     missed: Missed,
+    /// As the thread reported it last.
+    status: JournalStatus,
     /// Since when the thread has been at work on the file.
     busy_since: Option<Instant>,
     is_closed: bool,
@@ -167,6 +172,22 @@ impl JournalQueue {
         Missed { deliveries, since_us: entries.first().map_or_else(now_us, |entry| entry.resolved_us) }
     }
 
+    /// How the journal is now, by the thread that writes it.
+    pub fn report(&self, status: JournalStatus) {
+        self.lock().status = status;
+    }
+
+    /// As it was reported last, with what had no room since.
+    pub fn status(&self) -> JournalStatus {
+        let state = self.lock();
+        let mut status = state.status.clone();
+        status.missed += state.missed.deliveries;
+        if state.hangs() {
+            status.problem = Some(HANGS.to_string());
+        }
+        status
+    }
+
     /// No entries will come any more; those that wait are still written.
     pub fn close(&self) {
         self.lock().is_closed = true;
@@ -199,6 +220,8 @@ mod tests {
         assert!(kept <= ENTRIES_MAX && queue.lock().bytes <= BYTES_MAX);
         let missed = (ENTRIES_MAX + 1000 - kept) as u64;
         assert_eq!(metrics.journal_deliveries_missed.get(), missed);
+        queue.report(JournalStatus { missed: 7, ..JournalStatus::default() });
+        assert_eq!(queue.status(), JournalStatus { missed: 7 + missed, ..JournalStatus::default() });
         let barrier = queue.barrier();
         let JournalWork::Write { entries, through, missed: taken } = queue.take(Duration::ZERO) else {
             panic!("no work")

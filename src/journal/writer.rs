@@ -14,7 +14,8 @@ use super::Error;
 use super::batch::OpenJournal;
 use super::queue::{JournalQueue, JournalWork, Missed};
 use super::record::JournalEntry;
-use super::retention::{self, FileSize, STEP_ENTRIES};
+use super::retention::{self, STEP_ENTRIES};
+use super::status::JournalStatus;
 use crate::clock::now_us;
 use crate::config::JournalSettings;
 use crate::telemetry::Metrics;
@@ -36,6 +37,10 @@ pub(super) struct JournalWriter {
     open: Option<Opened>,
     /// What is to be noted as a gap.
     missed: Missed,
+    /// The file, as it was when it could be written last.
+    written: JournalStatus,
+    /// What the last failure was.
+    problem: Option<String>,
     /// Since the last failure; none where all is well.
     failed_at: Option<Instant>,
     pub retry_after: Duration,
@@ -61,14 +66,25 @@ impl JournalWriter {
         queue: Arc<JournalQueue>,
         metrics: Arc<Metrics>,
     ) -> JournalWriter {
-        let missed = Missed::default();
-        JournalWriter { path, settings, queue, metrics, open: None, missed, failed_at: None, retry_after: RETRY_AFTER }
+        JournalWriter {
+            path,
+            settings,
+            queue,
+            metrics,
+            open: None,
+            missed: Missed::default(),
+            written: JournalStatus::default(),
+            problem: None,
+            failed_at: None,
+            retry_after: RETRY_AFTER,
+        }
     }
 
     /// Writes until the queue is closed and empty.
     pub fn run(mut self) {
         self.queue.begin_work();
         self.write(&[]);
+        self.delete_old(0);
         self.queue.end_work();
         let mut has_more = true;
         loop {
@@ -137,21 +153,34 @@ impl JournalWriter {
     fn fail(&mut self, error: &Error) {
         // What the connection knows of names may not be in the file.
         self.open = None;
+        self.problem = Some(error.to_string());
+        self.report_missed();
         if self.failed_at.replace(Instant::now()).is_none() {
             tracing::error!(%error, "the journal can't be written: deliveries go on and are not journaled");
         }
     }
 
+    /// Reports what is missing beside what the file says.
+    fn report_missed(&self) {
+        let missed = self.written.missed + self.missed.deliveries;
+        self.queue.report(JournalStatus { missed, problem: self.problem.clone(), ..self.written.clone() });
+    }
+
     /// True: there is more to delete.
     fn delete_old(&mut self, written: usize) -> bool {
-        let Some(Opened { journal, .. }) = &mut self.open else { return false };
+        let Some(Opened { journal, .. }) = &mut self.open else {
+            self.report_missed();
+            return false;
+        };
         // Twice as many as came: else a file that is too large stays so.
         let entries_max = STEP_ENTRIES.max(2 * written as i64);
         let deleted = retention::step(&mut journal.connection, &self.settings, now_us(), entries_max);
-        let size = deleted.and_then(|has_more| Ok((has_more, FileSize::of(&journal.connection)?)));
-        match size.map_err(Error::of(&self.path)) {
-            Ok((has_more, size)) => {
-                self.metrics.journal_bytes.set(i64::try_from(size.bytes).unwrap_or(i64::MAX));
+        let now = deleted.and_then(|has_more| Ok((has_more, JournalStatus::of(&journal.connection)?)));
+        match now.map_err(Error::of(&self.path)) {
+            Ok((has_more, status)) => {
+                self.metrics.journal_bytes.set(i64::try_from(status.bytes).unwrap_or(i64::MAX));
+                self.written = status.clone();
+                self.queue.report(status);
                 has_more
             }
             Err(error) => {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 pub use crate::delivery::TargetStatus;
 use crate::delivery::{Delivery, Outcome};
+use crate::journal::JournalStatus;
 use crate::lag::OldestChange;
 use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
@@ -151,6 +152,8 @@ pub struct LoopStatus {
     pub targets: Vec<TargetStatus>,
     /// None: the server may purge what it likes.
     pub binlog_pin: Option<BinlogPinStatus>,
+    /// None: none is kept.
+    pub journal: Option<JournalStatus>,
 }
 
 /// That the server is kept from purging, and for whom.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::Pipeline;
 use super::blocked_keys::{Awaited, paused};
-use super::command::{ClosedLetters, Command, CommandRefused, LetterClosure, NotReplayed, SentAs};
+use super::command::{ClosedLetters, Command, CommandRefused, LetterClosure, LoopStatus, NotReplayed, SentAs};
 use super::letters::RESOLVED;
 use super::streams::Vanished;
 use crate::delivery::{Delivery, Origin, Withdraw};
@@ -53,7 +53,9 @@ impl Pipeline {
             }
             // The operator may have gone.
             Command::Status { answer } => {
-                let _ = answer.send(self.streams.status(dispatcher, &self.binlog_pin));
+                let journal = self.writes.journal_status();
+                let status = self.streams.status(dispatcher, &self.binlog_pin);
+                let _ = answer.send(LoopStatus { journal, ..status });
             }
             Command::ResetTarget { target, answer } => {
                 let before = dispatcher.reset_target(&target).ok_or_else(|| {

@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::command::{ClosedLetters, CommandRefused};
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalStatus};
 use crate::store::{self, PausedRule, Store};
 
 type PendingWrite = Pin<Box<dyn Future<Output = Result<DurableWrite, store::Error>> + Send>>;
@@ -61,6 +61,11 @@ impl Writes {
         if let Some(journal) = &self.journal {
             journal.record(completed);
         }
+    }
+
+    /// How the journal is, if there is one.
+    pub fn journal_status(&self) -> Option<JournalStatus> {
+        self.journal.as_ref().map(Journal::status)
     }
 
     /// Whether the journal can't keep up: nothing new should be begun until it has.

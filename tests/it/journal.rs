@@ -1,6 +1,6 @@
 //! The commands of the journal, on one that a rowhook without MySQL has made: names of rules, times, gaps.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ fn home() -> Home {
         format!("table: shop.orders\nrules:\n  - {{name: mail, {url}}}\n  - {{name: stock, enabled: false, {url}}}\n");
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("a.yaml", &rules).with_env("ROWHOOK_JOURNAL", "1");
     let mut daemon = home.start(&["run", "--mysql", MYSQL, "--admin", "off"]);
-    daemon.wait_for_line("starts", DEADLINE);
+    daemon.wait_for_line("connection to mysql failed", DEADLINE);
     daemon.terminate();
     assert_eq!(daemon.wait(DEADLINE), 0);
     home
@@ -60,6 +60,47 @@ fn a_rule_that_neither_the_journal_nor_the_files_know_is_an_error() {
                      loaded: --rules names their directory\n";
         said(&elsewhere, 1, "", error);
     }
+}
+
+#[test]
+fn the_status_says_how_the_journal_is_with_a_running_rowhook_and_without() {
+    let home = home();
+    lack(&home, u64::try_from(i64::MAX).expect("positive"), 3);
+    let is_as_expected = |status: &Value| {
+        let journal = &status["journal"];
+        let facts = [&journal["since"], &journal["missed"], &journal["problem"]];
+        journal["bytes"].as_u64() > Some(4096) && facts == [&Value::Null, &json!(3), &Value::Null]
+    };
+    let without = status(&home);
+    assert!(is_as_expected(&without), "{without:#}");
+    let page = home.run(&["status"]).stdout;
+    assert!(page.contains(" kB, no entries yet; 3 deliveries are missing\n"), "{page}");
+
+    let mut daemon = home.start(&["run", "--mysql", MYSQL, "--admin", "off"]);
+    daemon.wait_for_line("connection to mysql failed", DEADLINE);
+    let give_up_at = Instant::now() + DEADLINE;
+    let with = loop {
+        let status = status(&home);
+        if status["running"] == true && is_as_expected(&status) {
+            break status;
+        }
+        assert!(Instant::now() < give_up_at, "{status:#}");
+    };
+    assert_eq!(with["journal"], without["journal"]);
+    daemon.terminate();
+    assert_eq!(daemon.wait(DEADLINE), 0);
+
+    std::fs::write(home.path("data/journal.sqlite"), "no database ".repeat(100)).expect("written");
+    let damaged = status(&home);
+    let problem = damaged["journal"]["problem"].as_str().expect("a problem");
+    assert!(problem.contains("move the file away"), "{problem}");
+    std::fs::remove_file(home.path("data/journal.sqlite")).expect("removed");
+    assert_eq!(status(&home)["journal"], Value::Null);
+}
+
+fn status(home: &Home) -> Value {
+    let finished = home.run(&["status", "--json"]);
+    serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {finished:?}"))
 }
 
 #[test]

@@ -46,6 +46,9 @@ pub struct StatusView {
     /// The disk under the data directory; null if no daemon runs.
     #[serde(default)]
     pub storage: Option<StorageView>,
+    /// The journal; null where none is kept.
+    #[serde(default)]
+    pub journal: Option<JournalView>,
     pub rule_files: Option<RuleFilesView>,
     /// In the order of the files; if no daemon runs, rules that are paused, were detached or have dead letters.
     pub rules: Vec<RuleView>,
@@ -112,6 +115,19 @@ pub struct StorageView {
     pub free_bytes: u64,
     /// Whether so little is free that a person should act.
     pub is_short: bool,
+}
+
+/// How the journal is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalView {
+    /// Of its file, without the write-ahead log.
+    pub bytes: u64,
+    /// When its oldest entry was resolved; null while it has none.
+    pub since: Option<String>,
+    /// Deliveries that have no entry, of the time for which it keeps entries.
+    pub missed: u64,
+    /// Why it is not written, or can't be read.
+    pub problem: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::super::output::{self, Columns, Tone, ago, bytes, clean, short, span};
 use crate::admin::view::status::{
-    AttentionView, BacklogView, BinlogPinView, PositionView, RuleView, StatusView, StorageView, TargetView, state,
+    AttentionView, BacklogView, BinlogPinView, JournalView, PositionView, RuleView, StatusView, StorageView,
+    TargetView, state,
 };
 use crate::printable::columns_of;
 
@@ -203,6 +204,7 @@ fn facts(status: &StatusView, now: SystemTime) -> Vec<(&'static str, String)> {
         facts.push(("checkpoint", text));
     }
     facts.push(("data", data_text(status)));
+    facts.extend(status.journal.as_ref().map(|journal| ("journal", journal_text(journal, now))));
     let own = env!("CARGO_PKG_VERSION");
     let version = &status.version;
     facts.push(("rowhook", if version == own { version.clone() } else { format!("{version} (this command: {own})") }));
@@ -216,6 +218,19 @@ fn data_text(status: &StatusView) -> String {
         }
         None => status.data.clone(),
     }
+}
+
+fn journal_text(journal: &JournalView, now: SystemTime) -> String {
+    let mut text = bytes(journal.bytes);
+    text += &match &journal.since {
+        Some(since) => format!(", entries since {since} ({} ago)", ago(since, now, short)),
+        None => ", no entries yet".to_owned(),
+    };
+    if journal.missed > 0 {
+        text += &format!("; {}", output::count(journal.missed, "delivery is missing", "deliveries are missing"));
+    }
+    journal.problem.iter().for_each(|problem| text += &format!("; {problem}"));
+    text
 }
 
 fn pin_text(pin: &BinlogPinView, now: SystemTime) -> String {

@@ -1,6 +1,7 @@
 //! A disk that is full, a file that is damaged or of a newer version, a machine that stops: nothing waits, and what is missing is said.
 
 use std::fs;
+use std::time::Instant;
 
 use super::*;
 
@@ -32,6 +33,10 @@ fn a_damaged_file_stops_nothing_is_counted_and_leaves_a_gap_when_it_is_replaced(
     record(1);
     record(2);
     assert_eq!(metrics.journal_deliveries_missed.get(), 2);
+    let status = queue.status();
+    assert_eq!((status.bytes, status.since_us, status.missed), (0, None, 2));
+    let problem = status.problem.expect("it can't be written");
+    assert!(problem.contains("move the file away (a new one is made)"), "{problem}");
     fs::remove_file(fixture.path()).expect("moved away");
     record(3);
     assert_eq!(metrics.journal_deliveries_missed.get(), 2);
@@ -39,6 +44,14 @@ fn a_damaged_file_stops_nothing_is_counted_and_leaves_a_gap_when_it_is_replaced(
     assert_eq!(keys(&reader, &JournalFilter::default()), ["3"]);
     let gaps = reader.gaps(0, u64::MAX).expect("gaps");
     assert_eq!(gaps.iter().map(|gap| gap.deliveries).collect::<Vec<_>>(), [Some(2)]);
+    let by_file = reader.status().expect("readable");
+    assert_eq!((by_file.since_us.is_some(), by_file.missed, &by_file.problem), (true, 2, &None));
+    // It is reported after the barrier falls.
+    let give_up_at = Instant::now() + LONG;
+    while queue.status() != by_file {
+        assert!(Instant::now() < give_up_at, "{:?} is not {by_file:?}", queue.status());
+        std::thread::yield_now();
+    }
 
     // Moved away while it is sound.
     fs::rename(fixture.path(), fixture.path().with_extension("old")).expect("moved away");

@@ -11,7 +11,7 @@ use crate::pipeline::command::{LoopStatus, RuleStatus};
 use crate::pipeline::rule_stream::RuleStream;
 
 impl Streams {
-    /// The status of the loop, with that of the dispatcher and of the binlog pin.
+    /// The status of the loop, with that of the dispatcher and of the binlog pin; nothing of the journal.
     pub fn status(&self, dispatcher: &Dispatcher, binlog_pin: &BinlogPin) -> LoopStatus {
         let now_us = now_us();
         let unread = self.main.oldest_unread(now_us);
@@ -26,6 +26,7 @@ impl Streams {
             rules,
             targets: dispatcher.targets(),
             binlog_pin: binlog_pin.status(),
+            journal: None,
         }
     }
 

@@ -55,6 +55,7 @@ pub fn status() -> StatusView {
         read_up_to: before(4),
         complete_up_to: before(2),
         checkpointed_at: before(1),
+        journal: Some(JournalView { bytes: 524_288, since: before(604_800), missed: 0, problem: None }),
         storage: Some(StorageView { used_bytes: 4_000_000, free_bytes: 120_000_000_000, is_short: false }),
         runway_seconds: Some(601_000),
         binlog_pin: Some(BinlogPinView {
@@ -135,6 +136,7 @@ runway        6d 22h until the server may purge what is still needed
 binlog pinned from binlog.000040 on, for 3h 3m, for mail, stock; the server purges nothing and its disk may fill
 checkpoint    1s ago
 data          /var/lib/rowhook: 4.0 MB, 120.0 GB free
+journal       524.3 kB, entries since 2025-11-13T23:06:40.000000Z (7d ago)
 ";
     let opening = BinlogPinView { pinned: false, ..status().binlog_pin.expect("it is held") };
     assert!(pin_text(&opening, now()).starts_with("not at the moment"));
@@ -196,4 +198,16 @@ fn what_keeps_rowhook_from_working_comes_first() {
     let stored = shown(stored, None);
     assert!(stored.starts_with("not running; rowhook run\n"), "{stored}");
     assert!(stored.contains("\nno rowhook runs on this data directory; this is what the store says\n"), "{stored}");
+}
+
+#[test]
+fn the_journal_is_told_with_what_it_lacks() {
+    let journal = JournalView { bytes: 4_096, since: None, missed: 0, problem: None };
+    assert_eq!(journal_text(&journal, now()), "4.1 kB, no entries yet");
+    let journal = JournalView { since: before(90), missed: 1, ..journal };
+    let since = "4.1 kB, entries since 2025-11-20T23:05:10.000000Z (1m ago); 1 delivery is missing";
+    assert_eq!(journal_text(&journal, now()), since);
+    let full = JournalView { missed: 12, problem: Some("disk full; fix: free some space".to_string()), ..journal };
+    let text = journal_text(&full, now());
+    assert!(text.ends_with("; 12 deliveries are missing; disk full; fix: free some space"), "{text}");
 }

@@ -275,7 +275,7 @@ impl IntoResponse for dead_letters::Error {
             | dead_letters::Error::Unconfirmed(_)
             | dead_letters::Error::NoNote => StatusCode::BAD_REQUEST,
             dead_letters::Error::NoSuchLetter { .. } | dead_letters::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
-            dead_letters::Error::UnderWay(_) => StatusCode::CONFLICT,
+            dead_letters::Error::UnderWay(_) | dead_letters::Error::ResolvedAlready { .. } => StatusCode::CONFLICT,
             dead_letters::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             dead_letters::Error::Store(_) | dead_letters::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };

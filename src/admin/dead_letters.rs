@@ -66,6 +66,8 @@ pub enum Error {
     Unconfirmed(u64),
     #[error("dead letter {0} is being sent now: it is not resolved; wait for the outcome, then look again")]
     UnderWay(u64),
+    #[error("dead letter {number} is resolved already: nothing was done, its note stays as it was: {note}")]
+    ResolvedAlready { number: u64, note: String },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("rowhook is stopping; dead letters that were not reported stay as they were")]
@@ -202,7 +204,7 @@ impl DeadLetters {
     }
 
     /// Closes the letters that fit, which were dealt with by hand: they stay to be read, are not sent again, and block nothing
-    /// any more; not those whose replay is under way. Durable when it returns.
+    /// any more; not those whose replay is under way. One that is closed already keeps its note. Durable when it returns.
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<ResolvedLetters, Error> {
         let ResolveRequest { selection, note, is_confirmed } = request;
         let note = one_line(note, NOTE_CHARACTERS_MAX);
@@ -216,46 +218,57 @@ impl DeadLetters {
         let at_us = now_us();
         let resolution = |number| store::Resolution { number, note: note.as_str().into(), at_us };
         let closing = |numbers: Vec<u64>| LetterClosure::Resolve(numbers.into_iter().map(resolution).collect());
-        let (resolved, being_sent) = self.close_each(selection, last, closing).await?;
-        match being_sent.as_slice() {
-            [number] if letters == 1 => return Err(Error::UnderWay(*number)),
+        let is_closed = |head: &DeadLetterHead| head.resolved.is_some();
+        let EachClosed { closed: resolved, being_sent, left } =
+            self.close_each(selection, last, is_closed, closing).await?;
+        match (being_sent.as_slice(), left.first()) {
+            ([number], _) if letters == 1 => return Err(Error::UnderWay(*number)),
+            (_, Some(head)) if letters == 1 => {
+                let note = head.resolved.as_ref().map_or(String::new(), |resolved| resolved.note.to_string());
+                return Err(Error::ResolvedAlready { number: head.number, note });
+            }
             _ => tracing::info!(resolved, "dead letters resolved by hand"),
         }
-        Ok(ResolvedLetters { resolved, being_sent })
+        let resolved_already = left.into_iter().map(|head| head.number).collect();
+        Ok(ResolvedLetters { resolved, being_sent, resolved_already })
     }
 
     /// Removes the letters that fit, but for those whose replay is under way. Durable when it returns. What waits behind them
     /// and is not meant is sent after that, if rowhook runs, else when it starts.
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
-        let (discarded, being_sent) = self.close_each(selection, last, LetterClosure::Remove).await?;
+        let EachClosed { closed: discarded, being_sent, .. } =
+            self.close_each(selection, last, |_| false, LetterClosure::Remove).await?;
         tracing::info!(discarded, "dead letters discarded");
         Ok(Discarded { discarded, being_sent })
     }
 
-    /// Closes the letters that fit, up to the last one. Says how many, and which are being sent and stay.
+    /// Closes the letters that fit, up to the last one, but for those that are left as they are.
     async fn close_each(
         &self,
         selection: &Selection,
         last: u64,
+        is_left: impl Fn(&DeadLetterHead) -> bool,
         closing: impl Fn(Vec<u64>) -> LetterClosure,
-    ) -> Result<(u64, Vec<u64>), Error> {
-        let (mut closed, mut being_sent) = (0, Vec::new());
+    ) -> Result<EachClosed, Error> {
+        let mut each = EachClosed::default();
         // Blocked deliveries first: they must not be sent because the one in front of them was closed with an earlier page.
         for blocked_ones in [true, false] {
             let mut pages = Pages::new(self, filter(selection)?, last);
             while let Some(page) = pages.next().await? {
-                let meant = page.iter().filter(|head| (head.failure.reason == Reason::Blocked) == blocked_ones);
-                let numbers: Vec<u64> = meant.map(|head| head.number).collect();
+                let meant = page.into_iter().filter(|head| (head.failure.reason == Reason::Blocked) == blocked_ones);
+                let (left, closed): (Vec<_>, Vec<_>) = meant.partition(&is_left);
+                each.left.extend(left);
+                let numbers: Vec<u64> = closed.iter().map(|head| head.number).collect();
                 if numbers.is_empty() {
                     continue;
                 }
                 let ClosedLetters { written, mut under_way } = self.close(closing(numbers)).await?;
-                closed += written.removed + written.resolved;
-                being_sent.append(&mut under_way);
+                each.closed += written.removed + written.resolved;
+                each.being_sent.append(&mut under_way);
             }
         }
-        Ok((closed, being_sent))
+        Ok(each)
     }
 
     /// Has the letters resolved or removed; durable when it returns.
@@ -383,6 +396,16 @@ impl DeadLetters {
         let read = tokio::task::spawn_blocking(move || read(&store)).await;
         Ok(read.map_err(|_| Error::Aborted)??)
     }
+}
+
+/// What became of letters that were to be closed.
+#[derive(Debug, Default)]
+struct EachClosed {
+    closed: u64,
+    /// They stay, because they are being sent.
+    being_sent: Vec<u64>,
+    /// They were left as they are.
+    left: Vec<DeadLetterHead>,
 }
 
 /// What a selection means of a part of the letters.

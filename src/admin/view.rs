@@ -119,6 +119,9 @@ pub struct ResolvedLetters {
     /// Those that are as they were, because their replay is under way; absent if there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub being_sent: Vec<u64>,
+    /// Those that keep the note with which they were resolved before; absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resolved_already: Vec<u64>,
 }
 
 /// What `discard` did.

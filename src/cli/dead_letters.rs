@@ -69,7 +69,7 @@ Examples:
 
 A dead letter that is resolved is no longer counted, and the deliveries that it blocks are sent. `list --resolved` and `show` still
 show it. If a number does not exist, nothing is resolved. One that waits for its turn in a replay is not sent any more; one that is
-being sent now is not resolved: exit code 1.";
+being sent now is not resolved, and one that is resolved already keeps its note: exit code 1.";
 
 const DISCARD_EXAMPLES: &str = "\
 Examples:
@@ -235,6 +235,9 @@ async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<CommandVerdic
     let request = ResolveRequest { selection: args.which.selection(), note: args.note, is_confirmed: args.yes };
     let closed = reach.resolve(&request).await?;
     match request.selection.numbers.as_slice() {
+        [number] if closed.resolved == 0 => {
+            anyhow::bail!("dead letter {number} was resolved, discarded or delivered meanwhile: nothing was done")
+        }
         [number] if args.json => output::print_json(&reach.show(*number, || None).await?)?,
         _ if args.json => output::print_json(&closed)?,
         [number] => output::print(&format!("dead letter {number} resolved; list --resolved shows it\n"))?,
@@ -243,7 +246,11 @@ async fn resolve(args: ResolveArgs, file: &File) -> anyhow::Result<CommandVerdic
             output::print(&format!("{resolved} resolved; list --resolved shows them\n"))?;
         }
     }
-    verdict_of(&closed.being_sent, "resolved", args.json)
+    for number in closed.resolved_already.iter().filter(|_| !args.json) {
+        output::print(&format!("{number} is resolved already: its note stays as it was\n"))?;
+    }
+    let verdict = verdict_of(&closed.being_sent, "resolved", args.json)?;
+    Ok(if closed.resolved_already.is_empty() { verdict } else { CommandVerdict::Problems })
 }
 
 async fn discard(args: DiscardArgs, file: &File) -> anyhow::Result<CommandVerdict> {

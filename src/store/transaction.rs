@@ -217,7 +217,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The dead letter stays; from now on it is not counted and blocks nothing.
+    /// The dead letter stays; from now on it is not counted and blocks nothing. One that is resolved already keeps its note.
     fn resolve(
         &self,
         resolution: &Resolution,
@@ -229,6 +229,9 @@ impl View<'_> {
             Ok(None) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {number}"), damage))),
         };
+        if head.resolved.is_some() {
+            return Ok(Ok(None));
+        }
         counters.uncount(&head);
         counters.resolved_count += 1;
         let lanes = std::mem::replace(&mut head.lanes, LaneKeys::none());

@@ -159,6 +159,17 @@ fn each_command_acts_on_the_letters_that_fit_and_on_no_others() {
         assert_eq!((listed(&home, &[]), listed(&home, &["--resolved"])), (vec![1, 3], vec![4, 5, 6]));
         assert_eq!(listed(&home, &["--resolved", "--key", "1"]), [4, 6]);
 
+        let again = ["dead-letters", "resolve", "5", "6", "--note", "another", "--yes"];
+        let both = home.run(&again);
+        ended(&both, 1);
+        let said = "0 dead letters resolved; list --resolved shows them\n5 is resolved already: its note stays as it was\n\
+                    6 is resolved already: its note stays as it was\n";
+        assert_eq!(both.stdout, said);
+        let both = home.run(&[&again[..], &["--json"]].concat());
+        let both: Value = serde_json::from_str(&both.stdout).expect("JSON");
+        assert_eq!(both, serde_json::json!({"resolved": 0, "resolved_already": [5, 6]}));
+        assert!(home.run(&["dead-letters", "show", "6"]).stdout.contains("s ago: settled by hand\n"));
+
         let missing = home.run(&[&["dead-letters", "resolve", "1", "9", "--yes"], &note[..]].concat());
         ended(&missing, 1);
         assert!(missing.stderr.contains("there is no dead letter 9"), "{}", missing.stderr);

@@ -197,6 +197,17 @@ fn a_letter_that_was_settled_by_hand_is_closed_with_a_note_and_stays_to_be_read(
     let letter = json_of(&home, &["dlq", "show", "1", "--json"]);
     assert_eq!(letter["resolved"]["note"], json!("charged; mailed by hand"));
 
+    // Its note stays.
+    let again = home.run(&["dead-letters", "resolve", "1", "--note", "refunded"]);
+    ended(&again, 1);
+    let why = "dead letter 1 is resolved already: nothing was done, its note stays as it was: charged; mailed by hand";
+    assert_eq!((again.stdout.as_str(), again.stderr.as_str()), ("", format!("rowhook: error: {why}\n").as_str()));
+    let letter = json_of(&home, &["dlq", "show", "1", "--json"]);
+    assert_eq!(
+        (&letter["resolved"]["note"], counts(&home)),
+        (&json!("charged; mailed by hand"), [1, 1, 0].map(Value::from))
+    );
+
     // It is not sent again, and what waited behind it goes out.
     let again = home.run(&["dead-letters", "replay", "1"]);
     ended(&again, 1);

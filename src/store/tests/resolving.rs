@@ -34,7 +34,7 @@ async fn a_resolved_letter_stays_with_its_note_and_its_saga_and_counts_no_more()
 
     assert_eq!(store.write(resolve(1, "refunded by hand")).await.expect("written").resolved, 1);
     assert_eq!((counts(&store), front(&store), store.blocked_keys().take_moved()), ((1, 1, 0), Some(3), Some(3)));
-    assert_eq!(store.write(resolve(1, "refunded twice")).await.expect("written").resolved, 1);
+    assert_eq!(store.write(resolve(1, "refunded twice")).await.expect("written").resolved, 0);
     assert_eq!(store.write(resolve(9, "who?")).await.expect("written").resolved, 0);
     drop(store);
     let store = open(directory.path());
@@ -42,7 +42,7 @@ async fn a_resolved_letter_stays_with_its_note_and_its_saga_and_counts_no_more()
     let head = store.dead_letter(1).expect("readable").expect("there").head;
     assert_eq!(
         (head.resolved, head.lanes),
-        (Some(Resolved { note: "refunded twice".into(), at_us: 50 }), LaneKeys::none())
+        (Some(Resolved { note: "refunded by hand".into(), at_us: 50 }), LaneKeys::none())
     );
     assert_eq!(store.saga(id(1)).expect("readable"), Some(log(ActionState::Unknown)));
 

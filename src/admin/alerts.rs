@@ -136,10 +136,11 @@ impl Alerts {
         self.0.metrics.alerts.get_or_create(&AlertLabels { alert: name.clone(), state: state.as_str(), result }).inc();
         match sent {
             Ok(()) => {
-                tracing::info!(alert = name, condition = kind.as_str(), state = state.as_str(), "alert sent");
                 receiver.ledger().sent(alert);
                 let of = |other: &Receiver| (other.alert.rule.name.clone(), other.ledger().clone());
                 self.0.file.write(|| self.0.receivers.iter().map(of).collect()).await;
+                // A crash after this line repeats nothing.
+                tracing::info!(alert = name, condition = kind.as_str(), state = state.as_str(), "alert sent");
             }
             Err(error) => {
                 tracing::warn!(

@@ -9,6 +9,7 @@ use super::super::attention;
 use super::super::view::status::{AttentionView, RuleView, StatusView, state};
 use crate::alert::{AlertItem, ConditionKind};
 use crate::clock::since_epoch_us;
+use crate::in_words;
 use crate::rules::{AlertCondition, Threshold};
 
 /// See the module's header. An `Err` says why the loop gives no status.
@@ -55,8 +56,8 @@ pub(super) fn found(
         }
         ConditionKind::Awaiting => at_least(condition, status.awaiting)
             .map(|count| {
-                let verb = if count == 1 { "dead letter needs" } else { "dead letters need" };
-                let text = format!("{count} {verb} an operator: the effect is partial");
+                let letters = in_words::count(count, "dead letter needs", "dead letters need");
+                let text = format!("{letters} an operator: the effect is partial");
                 AlertItem { count, fix: Some(LIST.to_owned()), ..AlertItem::new(text) }
             })
             .into_iter()
@@ -101,7 +102,7 @@ fn late(line: AttentionView, status: &StatusView, now: SystemTime) -> AlertItem 
 
 /// Of each rule that has so many; of the whole where they are too many to be counted by rule.
 fn dead_letters(condition: &AlertCondition, status: &StatusView) -> Vec<AlertItem> {
-    let text = |count: u64| if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") };
+    let text = |count| in_words::count(count, "dead letter", "dead letters");
     let of_rule = |rule: &RuleView| {
         let count = at_least(condition, rule.dead_letters?)?;
         let fix = Some(format!("{LIST} --rule {}", rule.rule));

@@ -309,6 +309,11 @@ impl DeliveryId {
         };
         DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
     }
+
+    /// Identity of this delivery's call with an edited body: a version 5 UUID over `ID//edit/NUMBER`. No step is named so.
+    pub fn of_edit(&self, number: u32) -> DeliveryId {
+        self.of_action("/edit", number)
+    }
 }
 
 /// Identity of one delivery, sent as `Idempotency-Key`.
@@ -359,6 +364,14 @@ mod tests {
             let change = change(tag.map(|tag| Gtid { uuid, tag, number }));
             assert_eq!(change.transaction.identity(), identity);
             assert_eq!(change.delivery_id("order-paid"), named(&format!("{identity}/shop.orders/1234/order-paid")));
+        }
+    }
+
+    #[test]
+    fn the_id_of_an_edit_is_the_version_5_uuid_of_the_delivery_id_and_its_number() {
+        let id = DeliveryId(Uuid::from_u128(7));
+        for number in [1, u32::MAX] {
+            assert_eq!(id.of_edit(number), named(&format!("{id}//edit/{number}")));
         }
     }
 

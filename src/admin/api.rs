@@ -36,8 +36,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, ReplayRequest, ResolveRequest,
-    ResolvedLetters, Selection,
+    Discarded, EditRequest, EditedLetter, GroupsRequest, GroupsView, LetterBody, LetterView, ListRequest, Listing,
+    ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 use crate::pipeline::CommandRefused;
@@ -134,6 +134,8 @@ fn router(api: AdminApi) -> Router {
         .route("/dead-letters/group", post(group))
         .route("/dead-letters/export", post(export))
         .route("/dead-letters/{number}", get(show))
+        .route("/dead-letters/{number}/body", get(body_to_edit))
+        .route("/dead-letters/edit", post(edit))
         .route("/dead-letters/resolve", post(resolve))
         .route("/dead-letters/discard", post(discard))
         .route("/dead-letters/replay", post(replay))
@@ -234,6 +236,22 @@ async fn show(
     letters.show(number, || Some(rules.now())).await.map(Json)
 }
 
+async fn body_to_edit(
+    State(shared): State<AdminApi>,
+    UrlPath(number): UrlPath<u64>,
+) -> Result<Json<LetterBody>, dead_letters::Error> {
+    let Control { letters, rules, .. } = &shared.control;
+    letters.body(number, &rules.now()).await.map(Json)
+}
+
+async fn edit(
+    State(shared): State<AdminApi>,
+    Json(request): Json<EditRequest>,
+) -> Result<Json<EditedLetter>, dead_letters::Error> {
+    let Control { letters, rules, .. } = &shared.control;
+    letters.edit(&request, Some(&rules.now())).await.map(Json)
+}
+
 async fn resolve(
     State(shared): State<AdminApi>,
     Json(request): Json<ResolveRequest>,
@@ -275,7 +293,9 @@ impl IntoResponse for dead_letters::Error {
             | dead_letters::Error::Unconfirmed(_)
             | dead_letters::Error::NoNote => StatusCode::BAD_REQUEST,
             dead_letters::Error::NoSuchLetter { .. } | dead_letters::Error::NoSuchRule(_) => StatusCode::NOT_FOUND,
-            dead_letters::Error::UnderWay(_) | dead_letters::Error::ResolvedAlready { .. } => StatusCode::CONFLICT,
+            dead_letters::Error::UnderWay { .. }
+            | dead_letters::Error::NotEditable { .. }
+            | dead_letters::Error::ResolvedAlready { .. } => StatusCode::CONFLICT,
             dead_letters::Error::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             dead_letters::Error::Store(_) | dead_letters::Error::Aborted => StatusCode::INTERNAL_SERVER_ERROR,
         };

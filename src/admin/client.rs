@@ -26,8 +26,8 @@ use super::view::position::PositionsView;
 use super::view::status::{PauseRequest, Reloaded, ResetTargetRequest, ResumeRequest, StatusView, TargetView};
 use super::view::store::{BackupRequest, BackupView, VerifiedView};
 use super::view::{
-    Discarded, ExportReport, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport,
-    ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
+    Discarded, EditRequest, EditedLetter, ExportReport, GroupsRequest, GroupsView, LetterBody, LetterView, ListRequest,
+    Listing, Preview, ReplayReport, ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
 };
 use super::{ALIVE_PATH, SOCKET_NAME, SOCKET_PATH_BYTES_MAX};
 
@@ -154,6 +154,15 @@ impl Daemon {
     /// None: there is no such dead letter.
     pub async fn show(&self, number: u64) -> Result<Option<LetterView>, Error> {
         whole(self.send_short(Method::GET, &format!("/dead-letters/{number}"), &()).await?).await
+    }
+
+    /// The body that a replay would send.
+    pub async fn body(&self, number: u64) -> Result<LetterBody, Error> {
+        whole(self.send_short(Method::GET, &format!("/dead-letters/{number}/body"), &()).await?).await
+    }
+
+    pub async fn edit(&self, request: &EditRequest) -> Result<EditedLetter, Error> {
+        whole(self.send_short(Method::POST, "/dead-letters/edit", request).await?).await
     }
 
     pub async fn resolve(&self, request: &ResolveRequest) -> Result<ResolvedLetters, Error> {

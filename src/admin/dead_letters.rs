@@ -25,7 +25,7 @@ use super::view::{
 };
 use crate::clock::now_us;
 use crate::failure::Reason;
-use crate::pipeline::{ClosedLetters, Command, KnownSaga, LetterClosure, NotReplayed, delivery_of};
+use crate::pipeline::{Command, KnownSaga, LetterUpdate, NotReplayed, UpdatedLetters, delivery_of};
 use crate::rules::RuleSet;
 use crate::store::{self, DeadLetterHead, Filter, LetterFacts, LetterOrder, LettersVersion, Store};
 
@@ -64,10 +64,12 @@ pub enum Error {
     NoNote,
     #[error("{0} dead letters fit, and all would be resolved: nothing was done; confirm with --yes")]
     Unconfirmed(u64),
-    #[error("dead letter {0} is being sent now: it is not resolved; wait for the outcome, then look again")]
-    UnderWay(u64),
+    #[error("dead letter {number} is being sent now: it is not {done}; wait for the outcome, then look again")]
+    UnderWay { number: u64, done: &'static str },
     #[error("dead letter {number} is resolved already: nothing was done, its note stays as it was: {note}")]
     ResolvedAlready { number: u64, note: String },
+    #[error("dead letter {number} can't be edited: {why}")]
+    NotEditable { number: u64, why: String },
     #[error(transparent)]
     Store(#[from] store::Error),
     #[error("rowhook is stopping; dead letters that were not reported stay as they were")]
@@ -217,12 +219,12 @@ impl DeadLetters {
         }
         let at_us = now_us();
         let resolution = |number| store::Resolution { number, note: note.as_str().into(), at_us };
-        let closing = |numbers: Vec<u64>| LetterClosure::Resolve(numbers.into_iter().map(resolution).collect());
+        let closing = |numbers: Vec<u64>| LetterUpdate::Resolve(numbers.into_iter().map(resolution).collect());
         let is_closed = |head: &DeadLetterHead| head.resolved.is_some();
         let EachClosed { closed: resolved, being_sent, left } =
             self.close_each(selection, last, is_closed, closing).await?;
         match (being_sent.as_slice(), left.first()) {
-            ([number], _) if letters == 1 => return Err(Error::UnderWay(*number)),
+            ([number], _) if letters == 1 => return Err(Error::UnderWay { number: *number, done: "resolved" }),
             (_, Some(head)) if letters == 1 => {
                 let note = head.resolved.as_ref().map_or(String::new(), |resolved| resolved.note.to_string());
                 return Err(Error::ResolvedAlready { number: head.number, note });
@@ -238,7 +240,7 @@ impl DeadLetters {
     pub async fn discard(&self, selection: &Selection) -> Result<Discarded, Error> {
         let (_, last) = self.survey(selection).await?;
         let EachClosed { closed: discarded, being_sent, .. } =
-            self.close_each(selection, last, |_| false, LetterClosure::Remove).await?;
+            self.close_each(selection, last, |_| false, LetterUpdate::Remove).await?;
         tracing::info!(discarded, "dead letters discarded");
         Ok(Discarded { discarded, being_sent })
     }
@@ -249,7 +251,7 @@ impl DeadLetters {
         selection: &Selection,
         last: u64,
         is_left: impl Fn(&DeadLetterHead) -> bool,
-        closing: impl Fn(Vec<u64>) -> LetterClosure,
+        closing: impl Fn(Vec<u64>) -> LetterUpdate,
     ) -> Result<EachClosed, Error> {
         let mut each = EachClosed::default();
         // Blocked deliveries first: they must not be sent because the one in front of them was closed with an earlier page.
@@ -263,7 +265,7 @@ impl DeadLetters {
                 if numbers.is_empty() {
                     continue;
                 }
-                let ClosedLetters { written, mut under_way } = self.close(closing(numbers)).await?;
+                let UpdatedLetters { written, mut under_way } = self.update(closing(numbers)).await?;
                 each.closed += written.removed + written.resolved;
                 each.being_sent.append(&mut under_way);
             }
@@ -271,14 +273,14 @@ impl DeadLetters {
         Ok(each)
     }
 
-    /// Has the letters resolved or removed; durable when it returns.
-    async fn close(&self, closing: LetterClosure) -> Result<ClosedLetters, Error> {
+    /// Has the letters resolved, removed or edited; durable when it returns.
+    pub(super) async fn update(&self, update: LetterUpdate) -> Result<UpdatedLetters, Error> {
         let Some(commands) = &self.commands else {
-            let written = self.store.write(closing.write_without(&[])).await?;
-            return Ok(ClosedLetters { written, under_way: Vec::new() });
+            let written = self.store.write(update.write_without(&[])).await?;
+            return Ok(UpdatedLetters { written, under_way: Vec::new() });
         };
         let (answer, answered) = oneshot::channel();
-        commands.send(Command::Close { closing, answer }).await.map_err(|_| Error::Stopping)?;
+        commands.send(Command::Update { update, answer }).await.map_err(|_| Error::Stopping)?;
         Ok(answered.await.map_err(|_| Error::Stopping)??)
     }
 

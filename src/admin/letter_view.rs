@@ -5,7 +5,7 @@
 
 use serde_json::value::RawValue;
 
-use super::view::{AttemptView, LetterView, ResolvedView, TransactionView, rfc3339};
+use super::view::{AttemptView, EditView, LetterView, ResolvedView, TransactionView, rfc3339};
 use crate::change::{self, Change};
 use crate::failure::{Answer, Attempt, Reason};
 use crate::store::{DeadLetter, DeadLetterHead, Store};
@@ -24,11 +24,14 @@ pub(super) fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
 
 /// With its change, without what its saga left.
 pub(super) fn whole_view(store: &Store, letter: &DeadLetter) -> LetterView {
+    let head = head_view(store, &letter.head);
+    let body = letter.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
     LetterView {
         key: Some(key(&letter.change)),
         transaction: Some(transaction_view(&letter.change)),
         change: Some(event(&letter.change, &letter.head)),
-        ..head_view(store, &letter.head)
+        edit: head.edit.clone().map(|edit| EditView { body, ..edit }),
+        ..head
     }
 }
 
@@ -54,6 +57,7 @@ fn view(head: &DeadLetterHead) -> LetterView {
             .resolved
             .as_ref()
             .map(|resolved| ResolvedView { note: resolved.note.to_string(), at: rfc3339(resolved.at_us) }),
+        edit: head.edit.as_ref().map(|edit| EditView::of(head.delivery_id, edit)),
         saga: None,
         transaction: None,
         change: None,

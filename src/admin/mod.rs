@@ -15,6 +15,7 @@ mod client;
 mod clock_watch;
 mod control;
 mod dead_letters;
+mod edit;
 mod export;
 mod grouping;
 mod health;

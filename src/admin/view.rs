@@ -5,6 +5,7 @@
 //! their name as the only key: serde's other forms do not read numbers back when they must be exact.
 
 pub mod binlog_replay;
+mod edit;
 mod listing;
 pub mod position;
 mod replay;
@@ -20,6 +21,7 @@ use serde_json::value::RawValue;
 
 use saga::SagaView;
 
+pub use edit::{EditRequest, EditView, EditedLetter, LetterBody};
 pub use listing::{ExportReport, GroupsRequest, GroupsView, LetterField, LetterGroup, ListRequest, ListSort, Listing};
 pub use replay::{Preview, ReplayEndedBy, ReplayProgress, ReplayReport, ReplayRequest, Replayed, SendRate, Totals};
 pub use selection::Selection;
@@ -46,6 +48,9 @@ pub struct LetterView {
     /// Set when a person has closed it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved: Option<ResolvedView>,
+    /// Set when its body was edited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub edit: Option<EditView>,
     /// The dead letter that this one waits behind. Absent when it waits for none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub blocked_by: Option<u64>,

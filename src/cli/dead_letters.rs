@@ -1,4 +1,4 @@
-//! `rowhook dead-letters`: list, show, export, replay, resolve and discard deliveries that were given up.
+//! `rowhook dead-letters`: list, show, export, edit, replay, resolve and discard deliveries that were given up.
 //!
 //! In: which letters, as typed (`letter_filter`). Out: a table, a page or JSON. Works the same with and without a running daemon.
 //! `list`, `resolve` and `discard` need no rules; `show` uses them, if it finds them, to say what can be done about a saga.
@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use super::letter_filter::{CONDITIONS, WhichLetters};
 use super::reach::Reach;
-use super::{CommandVerdict, call_settings, export, letter_list, output, page, replay, rule_files};
+use super::{CommandVerdict, call_settings, edit_letter, export, letter_list, output, page, replay, rule_files};
 use crate::admin::view::saga::SagaCommandView;
 use crate::admin::view::{ReplayRequest, ResolveRequest, Selection, SendRate};
 use crate::config::{CallArgs, DataArgs, File, RulesArgs, TlsArgs, WriteArgs};
@@ -33,6 +33,9 @@ pub(super) enum DeadLettersCommand {
     /// Write dead letters with their rows to a file or to stdout, as JSON lines or CSV
     #[command(after_help = export::EXPORT_EXAMPLES)]
     Export(export::ExportArgs),
+    /// Give a dead letter another body: the next replay sends it
+    #[command(after_help = edit_letter::EDIT_EXAMPLES)]
+    Edit(edit_letter::EditArgs),
     /// Send dead letters again, with the current rules
     #[command(after_help = REPLAY_EXAMPLES, override_usage = usage!("replay"))]
     Replay(Box<ReplayArgs>),
@@ -198,6 +201,7 @@ pub(super) async fn run(command: DeadLettersCommand, file: &File) -> anyhow::Res
         DeadLettersCommand::List(args) => letter_list::list(args, file).await,
         DeadLettersCommand::Show(args) => show(args, file).await,
         DeadLettersCommand::Export(args) => export::run(args, file).await,
+        DeadLettersCommand::Edit(args) => edit_letter::run(args, file).await,
         DeadLettersCommand::Replay(args) => {
             let data = args.data.clone().resolve(file);
             let reach = Reach::open(&data).await?;

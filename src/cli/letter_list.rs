@@ -125,6 +125,7 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
         answer_word(last.and_then(|attempt| attempt.status), last.and_then(|attempt| attempt.error.as_deref()));
     let message = match &letter.resolved {
         Some(resolved) => format!("resolved: {}", resolved.note),
+        None if is_edited(letter) => format!("edited: {}", letter.message),
         None => letter.message.clone(),
     };
     [
@@ -139,6 +140,10 @@ fn row(letter: &LetterView, now: SystemTime) -> [String; 10] {
         letter.attempts_total.to_string(),
         message,
     ]
+}
+
+fn is_edited(letter: &LetterView) -> bool {
+    letter.edit.as_ref().is_some_and(|edit| !edit.reverted)
 }
 
 fn group_table(groups: &GroupsView, by: &[LetterField], now: SystemTime) -> String {

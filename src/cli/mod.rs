@@ -12,6 +12,8 @@ mod conditions;
 mod confirm;
 mod dead_letters;
 mod deliveries;
+mod edit_letter;
+mod editor;
 mod export;
 mod init;
 mod instance;

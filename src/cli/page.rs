@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::output::{ago, clean, folded_table, short};
-use crate::admin::view::{AttemptView, LetterView};
+use crate::admin::view::{AttemptView, EditView, LetterView};
 use crate::change::key_text::{OrderedMembers, key_text, value_text};
 use crate::failure::{answer_word, attempt_numbers};
 
@@ -36,6 +36,10 @@ pub(super) fn letter(letter: &LetterView, now: SystemTime, width: Option<u16>) -
         page += "\nsaga\n";
         page += &indent(&saga::saga(log, letter.number, letter.resolved.is_some(), width));
     }
+    if let Some(body) = letter.edit.as_ref().and_then(|edit| edit.body.as_deref()) {
+        page += "\nedited body\n";
+        page += &body_lines(body);
+    }
     if let Some(event) = &event {
         page += "\nrow\n";
         page += &indent(&row(event, width));
@@ -56,6 +60,9 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
     if let Some(resolved) = &letter.resolved {
         facts.push(("resolved", format!("{} ago: {}", ago(&resolved.at, now, short), resolved.note)));
     }
+    if let Some(edit) = &letter.edit {
+        facts.push(("edited", edited(edit, now)));
+    }
     if let Some(at) = &letter.last_replayed_at {
         facts.push(("replays", format!("{} failed, the last {} ago", letter.replays, ago(at, now, short))));
     }
@@ -72,6 +79,20 @@ fn facts(letter: &LetterView, event: Option<&Event>, now: SystemTime) -> Vec<(&'
         facts.push(("binlog", format!("{}:{}", transaction.file, transaction.offset)));
     }
     facts
+}
+
+fn edited(edit: &EditView, now: SystemTime) -> String {
+    let EditView { number, at, idempotency_key, .. } = edit;
+    let ago = ago(at, now, short);
+    match idempotency_key {
+        Some(key) => format!("{ago} ago ({number}): a replay sends the body below under Idempotency-Key {key}"),
+        None => format!("reverted {ago} ago: a replay sends the rule's body"),
+    }
+}
+
+/// Line by line, so that nothing in it steers the terminal.
+fn body_lines(body: &str) -> String {
+    body.lines().map(|line| format!("  {}\n", clean(line))).collect()
 }
 
 fn attempt((number, attempt): (u64, &AttemptView)) -> Vec<String> {

@@ -17,8 +17,8 @@ use crate::admin::view::position::PositionsView;
 use crate::admin::view::status::{PauseRequest, ResumeRequest, StatusView};
 use crate::admin::view::store::{BackupRequest, BackupView, VerifiedView};
 use crate::admin::view::{
-    Discarded, ExportReport, GroupsRequest, GroupsView, LetterView, ListRequest, Listing, Preview, ReplayReport,
-    ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
+    Discarded, EditRequest, EditedLetter, ExportReport, GroupsRequest, GroupsView, LetterBody, LetterView, ListRequest,
+    Listing, Preview, ReplayReport, ReplayRequest, ResolveRequest, ResolvedLetters, Selection,
 };
 use crate::admin::{
     BinlogReplays, Daemon, DeadLetters, Replays, pause_in_store, positions_of_store, resume_in_store, status_of_store,
@@ -150,6 +150,33 @@ impl Reach {
         Ok(match self {
             Reach::Daemon(daemon) => daemon.show(number).await?,
             Reach::Store(store) => DeadLetters::new(store.clone()).show(number, rules).await?,
+        })
+    }
+
+    /// The body that a replay of the letter would send: by the daemon's rules, or by those that are loaded.
+    pub(super) async fn body(
+        &self,
+        number: u64,
+        rules: impl FnOnce() -> anyhow::Result<RuleSet>,
+    ) -> anyhow::Result<LetterBody> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.body(number).await?,
+            Reach::Store(store) => DeadLetters::new(store.clone()).body(number, &rules()?).await?,
+        })
+    }
+
+    /// Gives a letter another body. Without a daemon `rules` are loaded to check a new one.
+    pub(super) async fn edit(
+        &self,
+        request: &EditRequest,
+        rules: impl FnOnce() -> anyhow::Result<RuleSet>,
+    ) -> anyhow::Result<EditedLetter> {
+        Ok(match self {
+            Reach::Daemon(daemon) => daemon.edit(request).await?,
+            Reach::Store(store) => {
+                let rules = request.body_base64.is_some().then(rules).transpose()?;
+                DeadLetters::new(store.clone()).edit(request, rules.as_ref()).await?
+            }
         })
     }
 

@@ -27,6 +27,7 @@ mod under_way;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use uuid::Uuid;
 
 pub use dispatcher::{Dispatcher, Withdraw};
@@ -66,6 +67,16 @@ pub struct Delivery {
     pub saga_action: Option<SagaAction>,
     /// Further lanes that it takes, and whole definitions that it waits for, besides the lanes of its own key.
     pub more: Option<Arc<MoreKeys>>,
+    /// Of a dead letter that is sent again: the body that an operator has given it.
+    pub edited: Option<EditedBody>,
+}
+
+/// A body in the place of the one that a rule makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EditedBody {
+    /// Which edit of the dead letter it is.
+    pub edit: u32,
+    pub body: Bytes,
 }
 
 /// One action of a saga, with what was done before it.
@@ -93,6 +104,7 @@ impl Delivery {
             predetermined: None,
             saga_action,
             more: None,
+            edited: None,
         }
     }
 
@@ -136,9 +148,12 @@ impl Delivery {
     }
 
     /// The identity of its call, for the receiver: the id of the delivery; or, where a rule has several actions, an id for
-    /// each action. It stays the same for every attempt, after a crash, and when an operator resumes the saga. A query that
-    /// verifies a step has a new one each time.
+    /// each action; or, where its body was edited, an id for that edit. It stays the same for every attempt, after a crash, and when
+    /// an operator resumes the saga. A query that verifies a step has a new one each time.
     pub fn call_id(&self) -> DeliveryId {
+        if let Some(edited) = &self.edited {
+            return self.id.of_edit(edited.edit);
+        }
         let (Some(SagaAction { action, log }), Some(saga)) = (&self.saga_action, &self.rule.saga) else {
             return self.id;
         };

@@ -340,6 +340,7 @@ pub(super) fn made_of(rule: &Arc<Rule>, number: u128, change: Change) -> Deliver
         predetermined: None,
         saga_action: None,
         more: None,
+        edited: None,
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) fn completed(
             predetermined: None,
             saga_action: None,
             more: None,
+            edited: None,
         },
         outcome,
         attempts: attempts(&[200]),

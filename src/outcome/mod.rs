@@ -236,7 +236,16 @@ mod tests {
         let answer = Answer::Status { status: 400, excerpt: "secret".to_string() };
         let attempts = Attempts::new(vec![Attempt { started_at_us: 0, duration_us: 0, answer }], 1);
         Completed {
-            delivery: Delivery { id, rule, change, origin, predetermined: None, saga_action: None, more: None },
+            delivery: Delivery {
+                id,
+                rule,
+                change,
+                origin,
+                predetermined: None,
+                saga_action: None,
+                more: None,
+                edited: None,
+            },
             outcome,
             attempts,
             merged: Vec::new(),

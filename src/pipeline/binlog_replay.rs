@@ -271,7 +271,8 @@ impl Reading {
         let detached = change.detach().map_err(|fault| source::Error::unreadable(fault, &change.transaction))?;
         let (id, rule, change) = (change.delivery_id(&self.rule.name), self.rule.clone(), Arc::new(detached));
         let origin = Origin::BinlogReplay { number: 0 };
-        let delivery = Delivery { id, rule, change, origin, predetermined, saga_action: None, more: None };
+        let delivery =
+            Delivery { id, rule, change, origin, predetermined, saga_action: None, more: None, edited: None };
         Ok(ReplayItem::Delivery((), Ok(ReplayDelivery { delivery, sent_as: SentAs::Change, was_blocked: false })))
     }
 }

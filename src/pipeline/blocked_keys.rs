@@ -6,6 +6,8 @@
 //! It asks `BlockedKeys`, which follows the store, what it needs to know of the queues; so a crash loses nothing that is
 //! kept here. Bounded: a rule's letters under way have a limit in number and bytes, the others are numbers only.
 
+mod held_back;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::pin::Pin;
 
@@ -19,6 +21,8 @@ use crate::failure::Reason;
 use crate::ordering::{BlockedKeys, LaneKeys};
 use crate::saga::SagaCommand;
 use crate::store::{self, DeadLetter, Store};
+
+use held_back::HeldBack;
 
 /// Dead letters read from the store at a time.
 const READS_MAX: usize = 16;
@@ -96,15 +100,20 @@ impl Releases {
         self.turns.given_back(number);
     }
 
-    /// These dead letters are being resolved or removed by hand: until [`Releases::closed`] none of them is sent. Returns
-    /// those that are under way, which are not among those withdrawn: they can't be closed.
-    pub(super) fn close(&mut self, numbers: &[u64], withdrawn: &HashSet<Origin>, why: &NotReplayed) -> Vec<u64> {
-        self.turns.close(numbers, withdrawn, why)
+    /// These dead letters are being resolved, removed or edited by hand: until [`Releases::updated`] none of them is sent. Returns
+    /// those that are under way, which are not among those withdrawn: they can't be changed.
+    pub(super) fn hold_back(&mut self, numbers: &[u64], withdrawn: &HashSet<Origin>, why: &NotReplayed) -> Vec<u64> {
+        self.turns.hold_back(numbers, withdrawn, why)
     }
 
     /// What was to be written of these dead letters is durable.
-    pub(super) fn closed(&mut self, numbers: &[u64]) {
-        self.turns.closed(numbers);
+    pub(super) fn updated(&mut self, numbers: &[u64]) {
+        self.turns.updated(numbers);
+    }
+
+    /// The dead letter that was to be sent is not the one that was read: it is read again.
+    pub(super) fn outdated(&mut self, number: u64) {
+        self.turns.outdated(number);
     }
 
     /// Decides about a dead letter that was read. Returns it if it is to be sent now.
@@ -170,8 +179,8 @@ struct Turns {
     under_way: HashMap<u64, UnderWay>,
     /// Letters that an operator replays and whose turn comes after others that are under way.
     waiting: BTreeMap<u64, Waiting>,
-    /// Letters that are being resolved or removed by hand.
-    closing: HashSet<u64>,
+    /// Letters that are being resolved, removed or edited by hand.
+    held_back: HashMap<u64, HeldBack>,
     rules: HashMap<Box<str>, Released>,
     when_quiet: Vec<oneshot::Sender<u64>>,
     delivered: u64,
@@ -230,7 +239,7 @@ impl Turns {
             inspecting: BTreeSet::new(),
             under_way: HashMap::new(),
             waiting: BTreeMap::new(),
-            closing: HashSet::new(),
+            held_back: HashMap::new(),
             rules: HashMap::new(),
             when_quiet: Vec::new(),
             delivered: 0,
@@ -247,8 +256,8 @@ impl Turns {
     /// Whether the letter is to be sent now: it is blocked, or an operator waits for its replay, and nothing is ahead of it.
     fn inspected(&mut self, number: u64, seen: Option<Seen>) -> bool {
         // A replay that began meanwhile counts more than what was read before it.
-        let is_awaited =
-            self.inspecting.remove(&number) && !self.under_way.contains_key(&number) && !self.closing.contains(&number);
+        let is_awaited = self.inspecting.remove(&number) && !self.under_way.contains_key(&number);
+        let is_awaited = is_awaited && !self.misses_its_turn(number);
         let goes = match seen {
             Some(Seen { rule, lanes, is_blocked, bytes }) if is_awaited => {
                 let is_next = self.stands(number, &lanes) && self.blocked.ahead_of(number, &lanes).next().is_none();
@@ -300,7 +309,10 @@ impl Turns {
             None if self.waiting.contains_key(&number) => return refused(awaited, NotReplayed::UnderWay),
             None => {}
         }
-        if !self.stands(number, &lanes) || self.closing.contains(&number) {
+        if let Some(held_back) = self.held_back.get(&number) {
+            return refused(awaited, held_back.why.clone());
+        }
+        if !self.stands(number, &lanes) {
             return refused(awaited, NotReplayed::Gone);
         }
         let ahead = self.blocked.ahead_of(number, &lanes).next();
@@ -365,29 +377,6 @@ impl Turns {
         self.finish(number, Err(NotReplayed::Gone));
         // A blocked delivery is still to be sent, and so is what is replayed again meanwhile.
         self.blocked.name_again(number);
-        self.review();
-    }
-
-    fn close(&mut self, numbers: &[u64], withdrawn: &HashSet<Origin>, why: &NotReplayed) -> Vec<u64> {
-        let mut under_way = Vec::new();
-        for number in numbers.iter().copied() {
-            let is_withdrawn = withdrawn.contains(&Origin::Replay { dead_letter: number });
-            if is_withdrawn {
-                self.withdrawn(number, |_| why.clone());
-            } else if self.under_way.get(&number).is_some_and(|under_way| !under_way.is_withdrawn) {
-                under_way.push(number);
-                continue;
-            }
-            self.closing.insert(number);
-            if let Some(Waiting { awaited, .. }) = self.waiting.remove(&number) {
-                awaited.refuse(|_| why.clone());
-            }
-        }
-        under_way
-    }
-
-    fn closed(&mut self, numbers: &[u64]) {
-        self.closing.retain(|number| !numbers.contains(number));
         self.review();
     }
 

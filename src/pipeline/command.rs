@@ -15,7 +15,7 @@ use crate::ordering::LaneKeys;
 use crate::position::{Position, Start};
 use crate::rules::RuleSet;
 use crate::saga::SagaCommand;
-use crate::store::{self, Resolution};
+use crate::store::{self, NewBody, Resolution};
 
 /// A request from an operator.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub enum Command {
     Replay { delivery: Delivery, sent_as: SentAs, answer: ReplayAnswer },
     /// Replays whose operator has gone attempt nothing more of what they have not begun.
     WithdrawUnheard,
-    /// Resolve or remove dead letters without sending them. What of them is not under way is not sent any more. The answer
-    /// comes when it is durable.
-    Close { closing: LetterClosure, answer: oneshot::Sender<Result<ClosedLetters, store::Error>> },
+    /// Resolve or remove dead letters without sending them, or give one another body. What of them is not under way is not sent as
+    /// it was. The answer comes when it is durable.
+    Update { update: LetterUpdate, answer: oneshot::Sender<Result<UpdatedLetters, store::Error>> },
     /// Wait until no blocked delivery is being sent. Answered with how many were delivered since the start.
     AwaitReleases { answer: oneshot::Sender<u64> },
     /// Start no more attempts of this rule, also after a restart. The answer comes when that is durable.
@@ -42,19 +42,21 @@ pub enum Command {
     Reload { rules: Arc<RuleSet>, answer: oneshot::Sender<()> },
 }
 
-/// Dead letters that were settled without rowhook.
+/// What an operator changes of dead letters while none of them is being sent.
 #[derive(Debug, Clone)]
-pub enum LetterClosure {
+pub enum LetterUpdate {
     /// By number.
     Remove(Vec<u64>),
     Resolve(Vec<Resolution>),
+    Edit(NewBody),
 }
 
-impl LetterClosure {
+impl LetterUpdate {
     pub fn numbers(&self) -> Vec<u64> {
         match self {
-            LetterClosure::Remove(numbers) => numbers.clone(),
-            LetterClosure::Resolve(resolutions) => resolutions.iter().map(|resolution| resolution.number).collect(),
+            LetterUpdate::Remove(numbers) => numbers.clone(),
+            LetterUpdate::Resolve(resolutions) => resolutions.iter().map(|resolution| resolution.number).collect(),
+            LetterUpdate::Edit(new) => vec![new.number],
         }
     }
 
@@ -62,23 +64,27 @@ impl LetterClosure {
     pub fn write_without(self, left_out: &[u64]) -> store::Write {
         let is_meant = |number: &u64| !left_out.contains(number);
         match self {
-            LetterClosure::Remove(mut numbers) => {
+            LetterUpdate::Remove(mut numbers) => {
                 numbers.retain(is_meant);
                 store::Write { letters_remove: numbers, ..store::Write::default() }
             }
-            LetterClosure::Resolve(mut letters_resolve) => {
+            LetterUpdate::Resolve(mut letters_resolve) => {
                 letters_resolve.retain(|resolution| is_meant(&resolution.number));
                 store::Write { letters_resolve, ..store::Write::default() }
+            }
+            LetterUpdate::Edit(new) => {
+                let letters_edit = if is_meant(&new.number) { vec![new] } else { Vec::new() };
+                store::Write { letters_edit, ..store::Write::default() }
             }
         }
     }
 }
 
-/// What became of dead letters that were to be closed.
+/// What became of dead letters that were to be changed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ClosedLetters {
+pub struct UpdatedLetters {
     pub written: store::Written,
-    /// Not closed: their replay is under way, and an attempt was made or is.
+    /// Not changed: their replay is under way, and an attempt was made or is.
     pub under_way: Vec<u64>,
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use super::Pipeline;
 use super::blocked_keys::{Awaited, paused};
-use super::command::{ClosedLetters, Command, CommandRefused, LetterClosure, LoopStatus, NotReplayed, SentAs};
-use super::letters::RESOLVED;
+use super::command::{Command, CommandRefused, LetterUpdate, LoopStatus, NotReplayed, SentAs, UpdatedLetters};
+use super::letters::{EDITED, RESOLVED};
 use super::streams::Vanished;
 use crate::delivery::{Delivery, Origin, Withdraw};
 use crate::ordering::LaneKeys;
@@ -41,7 +41,7 @@ impl Pipeline {
                 let meant = self.replays.unheard();
                 self.withdraw(Withdraw::Untried, &meant, |_| NotReplayed::Gone);
             }
-            Command::Close { closing, answer } => self.close(closing, answer),
+            Command::Update { update, answer } => self.update_letters(update, answer),
             Command::AwaitReleases { answer } => self.replays.releases.when_quiet(answer),
             Command::Pause { rule, why, answer } => {
                 let done = self.streams.pause(&rule, why, dispatcher);
@@ -76,9 +76,11 @@ impl Pipeline {
         let Origin::Replay { dead_letter } = delivery.origin else { unreachable!("only dead letters are replayed") };
         let store = self.writes.store();
         // It was read before this command came.
-        let delivery = match store.is_open(dead_letter) {
-            Ok(true) => self.deliveries.sagas.resume(store, delivery, saga_command),
-            Ok(false) => return awaited.refuse(|_| NotReplayed::Gone),
+        let edit = delivery.edited.as_ref().map(|edited| edited.edit);
+        let delivery = match store.open_head(dead_letter) {
+            Ok(Some(head)) if head.standing_edit().map(|edit| edit.number) != edit => Err(EDITED.to_owned()),
+            Ok(Some(_)) => self.deliveries.sagas.resume(store, delivery, saga_command),
+            Ok(None) => return awaited.refuse(|_| NotReplayed::Gone),
             Err(error) => Err(error.to_string()),
         };
         let delivery = match delivery {
@@ -105,18 +107,19 @@ impl Pipeline {
         }
     }
 
-    /// Resolves or removes dead letters. What waits for its turn meanwhile is not sent; what is under way stays.
-    fn close(&mut self, closing: LetterClosure, answer: oneshot::Sender<Result<ClosedLetters, store::Error>>) {
-        let numbers = closing.numbers();
+    /// Resolves, removes or edits dead letters. What waits for its turn meanwhile is not sent as it was; what is under way stays.
+    fn update_letters(&mut self, update: LetterUpdate, answer: oneshot::Sender<Result<UpdatedLetters, store::Error>>) {
+        let numbers = update.numbers();
         let meant: HashSet<Origin> = numbers.iter().map(|number| Origin::Replay { dead_letter: *number }).collect();
         let withdrawn = self.deliveries.dispatcher.withdraw(Withdraw::Idle, |origin| meant.contains(&origin));
-        let why = match closing {
-            LetterClosure::Remove(_) => NotReplayed::Gone,
-            LetterClosure::Resolve(_) => NotReplayed::Unsendable(RESOLVED.to_owned()),
+        let why = match update {
+            LetterUpdate::Remove(_) => NotReplayed::Gone,
+            LetterUpdate::Resolve(_) => NotReplayed::Unsendable(RESOLVED.to_owned()),
+            LetterUpdate::Edit(_) => NotReplayed::Unsendable(EDITED.to_owned()),
         };
-        let under_way = self.replays.releases.close(&numbers, &withdrawn, &why);
-        let write = closing.write_without(&under_way);
-        self.writes.close(write, numbers, under_way, answer);
+        let under_way = self.replays.releases.hold_back(&numbers, &withdrawn, &why);
+        let write = update.write_without(&under_way);
+        self.writes.update_letters(write, numbers, under_way, answer);
     }
 
     fn answer_when_durable(&mut self, done: Result<(), CommandRefused>, answer: Answer) {

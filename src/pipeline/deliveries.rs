@@ -33,8 +33,16 @@ impl Deliveries {
         let doomed = undecided.map(Failure::undecided).or_else(|| self.blow_fuse(&rule, change));
         let change = Arc::clone(change);
         let predetermined = doomed.map(Outcome::Dead);
-        let delivery =
-            Delivery { id, rule, change, origin: Origin::Stream, predetermined, saga_action: None, more: None };
+        let delivery = Delivery {
+            id,
+            rule,
+            change,
+            origin: Origin::Stream,
+            predetermined,
+            saga_action: None,
+            more: None,
+            edited: None,
+        };
         let delivery = self.sagas.begin(delivery);
         self.dispatcher.submit(delivery);
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::change::Change;
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::{Delivery, EditedBody, Origin};
 use crate::failure::Reason;
 use crate::ordering::MoreKeys;
 use crate::rules::{Rule, RuleSet};
@@ -14,19 +14,32 @@ use crate::store::{DeadLetter, DeadLetterHead};
 /// Why a dead letter is not sent that was closed by hand.
 pub(super) const RESOLVED: &str = "resolved";
 
+/// Why a dead letter is not sent whose body was edited after it was read.
+pub(super) const EDITED: &str = "its body was edited meanwhile; replay it again";
+
 /// The dead letter's delivery, or why it can't be sent.
 pub fn delivery_of(letter: DeadLetter, rules: &RuleSet) -> Result<Delivery, String> {
-    let DeadLetter { head, change } = letter;
+    let DeadLetter { head, change, body } = letter;
     if head.resolved.is_some() {
         return Err(RESOLVED.to_string());
     }
     let change = Arc::new(change);
     let rule = rule_of(&head, &change, rules)?;
+    let edit = head.standing_edit().map(|edit| edit.number);
+    let edited = edit.zip(body).map(|(edit, body)| EditedBody { edit, body });
+    if edited.is_some() {
+        rule.takes_edited_body(change.op).map_err(|why| {
+            format!(
+                "its body was edited, and {why}; rowhook dead-letters edit {} --revert takes the edit back",
+                head.number
+            )
+        })?;
+    }
     let origin = Origin::Replay { dead_letter: head.number };
     // It waits in the queues that it is in, whatever the rule's keys are now.
     let keys: Vec<_> = head.lanes.iter().collect();
     let more = (!keys.is_empty()).then(|| Arc::new(MoreKeys { keys, ..MoreKeys::default() }));
-    Ok(Delivery { id: head.delivery_id, rule, change, origin, predetermined: None, saga_action: None, more })
+    Ok(Delivery { id: head.delivery_id, rule, change, origin, predetermined: None, saga_action: None, more, edited })
 }
 
 fn rule_of(head: &DeadLetterHead, change: &Arc<Change>, rules: &RuleSet) -> Result<Arc<Rule>, String> {

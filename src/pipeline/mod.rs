@@ -31,8 +31,8 @@ mod writes;
 
 pub use binlog_replay::{BinlogRange, BinlogReplayEvent, RangeReplays};
 pub use command::{
-    BinlogPinStatus, ClosedLetters, Command, CommandRefused, LetterClosure, LoopStatus, NotReplayed, Paused,
-    RuleStatus, SentAs, StreamStatus, TargetStatus,
+    BinlogPinStatus, Command, CommandRefused, LetterUpdate, LoopStatus, NotReplayed, Paused, RuleStatus, SentAs,
+    StreamStatus, TargetStatus, UpdatedLetters,
 };
 pub use granting::{KnownSaga, grant};
 pub use letters::delivery_of;
@@ -270,6 +270,12 @@ impl Pipeline {
     fn release(&mut self, inspected: InspectedLetter) {
         let Some(letter) = self.replays.releases.inspected(inspected) else { return };
         let (number, rule) = (letter.head.number, letter.head.rule.clone());
+        // It may have been edited after it was read. One that can't be read again is sent as it was.
+        if let Ok(Some(now)) = self.writes.store().open_head(number)
+            && now.edit != letter.head.edit
+        {
+            return self.replays.releases.outdated(number);
+        }
         let sagas = &self.deliveries.sagas;
         let delivery = delivery_of(letter, self.streams.rule_set());
         match delivery.and_then(|delivery| sagas.resume(self.writes.store(), delivery, SagaCommand::Resume)) {

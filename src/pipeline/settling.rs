@@ -38,7 +38,7 @@ impl Pipeline {
         match written {
             DurableWrite::Checkpoint(known) => self.streams.checkpointed(&known),
             DurableWrite::Answered => {}
-            DurableWrite::Closed(numbers) => self.replays.releases.closed(&numbers),
+            DurableWrite::LettersUpdated(numbers) => self.replays.releases.updated(&numbers),
             DurableWrite::Begun(due) => self.deliveries.intent_written(*due, &mut self.writes),
             DurableWrite::Acted { ticket, delivery, intent } => {
                 self.deliveries.dispatcher.proceed(ticket, *delivery, intent);

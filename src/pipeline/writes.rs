@@ -13,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::oneshot;
 use tracing::debug;
 
-use super::command::{ClosedLetters, CommandRefused};
+use super::command::{CommandRefused, UpdatedLetters};
 use crate::delivery::{Completed, Delivery, DueAction, Intent, Ticket};
 use crate::journal::{Journal, JournalStatus};
 use crate::store::{self, PausedRule, Store};
@@ -30,8 +30,8 @@ pub(super) enum DurableWrite {
     Begun(Box<DueAction>),
     /// An action has ended, and the store knows: the delivery does the next one in its place in the lane.
     Acted { ticket: Ticket, delivery: Box<Delivery>, intent: Intent },
-    /// These dead letters were resolved or removed by hand, and the answer has been sent.
-    Closed(Vec<u64>),
+    /// These dead letters were resolved, removed or edited by hand, and the answer has been sent.
+    LettersUpdated(Vec<u64>),
     /// The answer has been sent.
     Answered,
 }
@@ -133,23 +133,23 @@ impl Writes {
         }));
     }
 
-    /// Resolves or removes dead letters; the answer says that it is durable, and which stay.
-    pub fn close(
+    /// Resolves, removes or edits dead letters; the answer says that it is durable, and which stay as they are.
+    pub fn update_letters(
         &mut self,
         write: store::Write,
         numbers: Vec<u64>,
         under_way: Vec<u64>,
-        answer: oneshot::Sender<Result<ClosedLetters, store::Error>>,
+        answer: oneshot::Sender<Result<UpdatedLetters, store::Error>>,
     ) {
         let written = self.store.write(write);
         self.under_way.push(Box::pin(async move {
             let written = written.await;
             // The operator may have gone.
-            let _ = answer.send(written.clone().map(|written| ClosedLetters { written, under_way }));
+            let _ = answer.send(written.clone().map(|written| UpdatedLetters { written, under_way }));
             match written {
                 // The others can go on: this one can't be read, or the writer has too much to do.
                 Ok(_) | Err(store::Error::Record { .. } | store::Error::Overloaded { .. }) => {
-                    Ok(DurableWrite::Closed(numbers))
+                    Ok(DurableWrite::LettersUpdated(numbers))
                 }
                 Err(error) => Err(error),
             }

@@ -39,6 +39,13 @@ impl MediaKind {
     }
 }
 
+/// Whether a body of this type is one JSON document: not a sequence of them, as lines are.
+pub fn is_json_document(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().to_ascii_lowercase();
+    let is_sequence = ["ndjson", "jsonl", "json-seq", "json-lines"].iter().any(|name| essence.contains(name));
+    MediaKind::of(content_type) == MediaKind::Json && !is_sequence
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

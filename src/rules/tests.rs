@@ -3,6 +3,7 @@
 mod attacks;
 mod calls;
 mod doubts;
+mod edits;
 pub(crate) mod json_schema;
 mod matching;
 mod mistakes;

@@ -46,8 +46,15 @@ impl Damage {
 impl Framed {
     /// Frames the JSON text of a record.
     pub(super) fn json(record: &impl serde::Serialize) -> Framed {
+        Framed::new(|bytes| {
+            serde_json::to_writer(bytes, record).expect("records have string keys and no failing parts");
+        })
+    }
+
+    /// Frames what is written.
+    pub(super) fn new(write: impl FnOnce(&mut Vec<u8>)) -> Framed {
         let mut bytes = vec![0; FRAME_BYTES];
-        serde_json::to_writer(&mut bytes, record).expect("records have string keys and no failing parts");
+        write(&mut bytes);
         let (frame, content) = bytes.split_at_mut(FRAME_BYTES);
         frame[0] = RECORD_VERSION;
         frame[1..5].copy_from_slice(&crc32fast::hash(content).to_be_bytes());

@@ -2,13 +2,15 @@
 //!
 //! In: what the outcome stage decides and the results of replays. Out: the dead letters, page by page or one by one, with
 //! everything that is needed to show them and to send them again. A dead letter is stored in two trees: a small head that
-//! lists and filters read, and the change, which may be large. Reads only; the writer alone writes. Retention is not
+//! lists and filters read, and the change, which may be large; in a third one, if its body was edited. Reads only; the writer alone writes. Retention is not
 //! decided here.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::change::{Change, DeliveryId, Op};
 use crate::failure::{Answer, AnswerFilter, Attempts, Reason};
@@ -37,6 +39,30 @@ pub struct DeadLetterHead {
     pub redacted: Vec<Box<str>>,
     /// Set when a person has closed it by hand: it stays to be read, and is not sent again.
     pub resolved: Option<Resolved>,
+    /// The newest edit of its body; none: it was never edited.
+    pub edit: Option<LetterEdit>,
+}
+
+/// The newest edit of a dead letter's body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LetterEdit {
+    /// Counts up from 1 with each edit of this dead letter, also after one was reverted.
+    pub number: u32,
+    /// When it was made, or reverted, in microseconds since the Unix epoch.
+    pub at_us: u64,
+    /// The body that the rule makes is sent again.
+    pub is_reverted: bool,
+}
+
+/// Another body for a dead letter that is not resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewBody {
+    /// Of the dead letter.
+    pub number: u64,
+    /// None: the one that its rule makes.
+    pub body: Option<Bytes>,
+    /// In microseconds since the Unix epoch.
+    pub at_us: u64,
 }
 
 /// The note of the person who closed a dead letter.
@@ -61,6 +87,8 @@ pub struct Resolution {
 pub struct DeadLetter {
     pub head: DeadLetterHead,
     pub change: Change,
+    /// The body of its newest edit, unless that is reverted.
+    pub body: Option<Bytes>,
 }
 
 /// A delivery that is given up, or blocked.
@@ -169,6 +197,11 @@ pub struct LetterFacts<'a> {
 }
 
 impl DeadLetterHead {
+    /// The newest edit, unless it is reverted.
+    pub fn standing_edit(&self) -> Option<&LetterEdit> {
+        self.edit.as_ref().filter(|edit| !edit.is_reverted)
+    }
+
     pub fn facts(&self) -> LetterFacts<'_> {
         let (status, error) = match self.failure.attempts.kept().last().map(|attempt| &attempt.answer) {
             Some(Answer::Status { status, .. }) => (Some(*status), None),

@@ -284,6 +284,7 @@ mod tests {
                 replayed_at_us: Some(3),
                 redacted: vec!["note".into()],
                 resolved: (answers.len() == 1).then(|| Resolved { note: "n".into(), at_us: 1 }),
+                edit: None,
             };
             let content = letter_records::encode_head(&head).read_back();
             assert_eq!(facts(7, &content).expect("readable"), head.facts(), "{answers:?}");

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::chunks::{self, Damage, Framed};
-use super::dead_letters::{DeadLetterHead, LetterFailure, Resolved};
+use super::dead_letters::{DeadLetterHead, LetterEdit, LetterFailure, Resolved};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts};
 use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
@@ -48,6 +48,8 @@ struct HeadRecord<'a> {
     redacted: Vec<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     resolved: Option<ResolvedRecord<'a>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edit: Option<EditRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,6 +76,14 @@ enum OrderedByRecord<'a> {
 struct ResolvedRecord<'a> {
     note: Cow<'a, str>,
     at_us: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EditRecord {
+    number: u32,
+    at_us: u64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    reverted: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -165,6 +175,11 @@ pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
             .resolved
             .as_ref()
             .map(|resolved| ResolvedRecord { note: (&*resolved.note).into(), at_us: resolved.at_us }),
+        edit: head.edit.as_ref().map(|edit| EditRecord {
+            number: edit.number,
+            at_us: edit.at_us,
+            reverted: edit.is_reverted,
+        }),
     })
 }
 
@@ -190,6 +205,7 @@ pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead,
         lanes: lanes(&record.lanes, &record.behind, record.key)?,
         redacted: record.redacted.into_iter().map(Box::from).collect(),
         resolved: record.resolved.map(|resolved| Resolved { note: resolved.note.into(), at_us: resolved.at_us }),
+        edit: record.edit.map(|edit| LetterEdit { number: edit.number, at_us: edit.at_us, is_reverted: edit.reverted }),
     })
 }
 
@@ -493,6 +509,7 @@ mod tests {
             lanes in any_lanes(),
             redacted in vec(any_text(), 0..3),
             resolved in any::<Option<u64>>(),
+            edit in any::<Option<(u32, u64, bool)>>(),
         ) -> DeadLetterHead {
             DeadLetterHead {
                 number,
@@ -507,6 +524,7 @@ mod tests {
                 lanes,
                 redacted,
                 resolved: resolved.map(|at_us| Resolved { note: "a note".into(), at_us }),
+                edit: edit.map(|(number, at_us, is_reverted)| LetterEdit { number, at_us, is_reverted }),
             }
         }
     }

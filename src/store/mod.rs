@@ -26,6 +26,7 @@ mod closing;
 mod database;
 mod dead_letters;
 mod definitions;
+mod edited_bodies;
 mod error;
 mod files;
 mod former_ids;
@@ -69,8 +70,8 @@ mod tests;
 pub use backup::{Backup, BackupHead};
 pub use checkpoint::{CheckpointSet, FormerIds, PausedRule, RuleCheckpoint};
 pub use dead_letters::{
-    Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterFacts, LetterFailure, LetterOrder, NewDeadLetter,
-    NumberRange, Resolution, Resolved,
+    Closed, DeadLetter, DeadLetterHead, FailedReplay, Filter, LetterEdit, LetterFacts, LetterFailure, LetterOrder,
+    NewBody, NewDeadLetter, NumberRange, Resolution, Resolved,
 };
 pub use error::Error;
 pub use letter_numbers::LetterNumbers;
@@ -371,9 +372,9 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
-    /// Whether this dead letter is there, and was not resolved. Blocks for one short read from the disk.
-    pub fn is_open(&self, number: u64) -> Result<bool, Error> {
-        self.inner.trees.is_open(number)
+    /// The head of a dead letter that is there, and was not resolved. Blocks for one short read from the disk.
+    pub fn open_head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {
+        Ok(self.inner.trees.head(number)?.filter(|head| head.resolved.is_none()))
     }
 
     /// How many dead letters there are besides those that are blocked or resolved; a counter, not a scan.

@@ -122,6 +122,7 @@ impl Rebuild<'_, '_> {
         let name = head.number.to_be_bytes();
         self.copy_record(&from.heads, &to.heads, &name)?;
         self.copy_record(&from.changes, &to.changes, &name)?;
+        self.copy_record(&from.bodies, &to.bodies, &name)?;
         for (entry, definition) in blocked_keys::entries(&head.lanes, head.number) {
             self.new.insert(&to.holds, entry, definition)?;
         }

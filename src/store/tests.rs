@@ -21,6 +21,7 @@ mod backups;
 mod blocked_keys;
 mod crash;
 mod damage;
+mod editing;
 mod former;
 mod lane_forms;
 mod log_check;

@@ -91,13 +91,25 @@ pub(super) fn apply(
     steps: &[WriteStep],
     before: Counters,
 ) -> Result<(Vec<StepResult>, Counters), sled::Error> {
-    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, holds, .. } = trees;
+    let Trees { directory: _, meta, checkpoints, definitions, ledger, heads, changes, bodies, holds, .. } = trees;
     let Trees { sagas, saga_changes, saga_letters, .. } = trees;
-    let all = (meta, checkpoints, definitions, ledger, heads, changes, holds, sagas, saga_changes, saga_letters);
-    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, holds, o, oc, ol)| {
-        let (sagas, saga_changes, saga_letters) = (o, oc, ol);
-        let view =
-            View { meta, checkpoints, definitions, ledger, heads, changes, holds, sagas, saga_changes, saga_letters };
+    let all =
+        (meta, checkpoints, definitions, ledger, heads, changes, bodies, holds, sagas, saga_changes, saga_letters);
+    let result = all.transaction(|(meta, checkpoints, definitions, ledger, heads, changes, bodies, q, o, oc, ol)| {
+        let (holds, sagas, saga_changes, saga_letters) = (q, o, oc, ol);
+        let view = View {
+            meta,
+            checkpoints,
+            definitions,
+            ledger,
+            heads,
+            changes,
+            bodies,
+            holds,
+            sagas,
+            saga_changes,
+            saga_letters,
+        };
         let mut counters = Counters { write_count: before.write_count + 1, ..before };
         let mut met = Vec::with_capacity(steps.len());
         for step in steps {
@@ -116,13 +128,14 @@ pub(super) fn apply(
     })
 }
 
-struct View<'a> {
+pub(super) struct View<'a> {
     meta: &'a TransactionalTree,
     checkpoints: &'a TransactionalTree,
     definitions: &'a TransactionalTree,
     ledger: &'a TransactionalTree,
     heads: &'a TransactionalTree,
     changes: &'a TransactionalTree,
+    pub(super) bodies: &'a TransactionalTree,
     holds: &'a TransactionalTree,
     sagas: &'a TransactionalTree,
     saga_changes: &'a TransactionalTree,
@@ -160,6 +173,7 @@ impl View<'_> {
                 }
                 return self.replayed(replay, counters);
             }
+            WriteStep::Edit(new) => return self.edit(new),
             WriteStep::Resolve(resolution) => return self.resolve(resolution, counters),
             WriteStep::Remove { number } => return self.remove(*number, counters).map(Ok),
             WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, sagas_remove } => {
@@ -196,6 +210,7 @@ impl View<'_> {
         }
         self.let_go(&lanes, number)?;
         counters.letter_count = counters.letter_count.saturating_sub(1);
+        self.drop_body(number)?;
         chunks::remove(self.changes, &name, 0..sweep::CHUNKS_MAX)?;
         if self.changes.get(chunks::key(&name, sweep::CHUNKS_MAX))?.is_some() {
             self.meta.insert(sweep::mark(number), &[][..])?;
@@ -238,7 +253,7 @@ impl View<'_> {
         self.let_go(&lanes, *number)?;
         self.close_saga(head.delivery_id, *number, counters)?;
         head.resolved = Some(Resolved { note: note.clone(), at_us: *at_us });
-        chunks::put(self.heads, &number.to_be_bytes(), &letter_records::encode_head(&head))?;
+        self.put_head(&head)?;
         Ok(Ok(Some(lanes)))
     }
 
@@ -259,11 +274,18 @@ impl View<'_> {
             head.replayed_at_us = Some(replay.replayed_at_us);
         }
         head.failure = replay.failure.clone();
-        chunks::put(self.heads, &replay.number.to_be_bytes(), &letter_records::encode_head(&head))?;
+        self.put_head(&head)?;
         Ok(Ok(Some(head.lanes)))
     }
 
-    fn head(&self, number: u64) -> Result<Result<Option<DeadLetterHead>, Damage>, UnabortableTransactionError> {
+    pub(super) fn put_head(&self, head: &DeadLetterHead) -> Result<(), UnabortableTransactionError> {
+        chunks::put(self.heads, &head.number.to_be_bytes(), &letter_records::encode_head(head))
+    }
+
+    pub(super) fn head(
+        &self,
+        number: u64,
+    ) -> Result<Result<Option<DeadLetterHead>, Damage>, UnabortableTransactionError> {
         let content = read(self.heads, &number.to_be_bytes())?;
         Ok(content.and_then(|content| content.map(|text| letter_records::decode_head(number, &text)).transpose()))
     }

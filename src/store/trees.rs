@@ -52,6 +52,8 @@ pub(super) struct Trees {
     pub heads: sled::Tree,
     /// Changes of dead letters by number.
     pub changes: sled::Tree,
+    /// Bodies of dead letters that were edited, by number (`edited_bodies.rs`).
+    pub bodies: sled::Tree,
     /// Entries of `blocked_keys.rs`.
     pub holds: sled::Tree,
     /// Saga logs by delivery id (16 bytes).
@@ -72,6 +74,7 @@ impl Trees {
             ledger: db.open_tree("ledger")?,
             heads: db.open_tree("dead_letter_heads")?,
             changes: db.open_tree("dead_letter_changes")?,
+            bodies: db.open_tree("dead_letter_bodies")?,
             holds: db.open_tree("holds")?,
             sagas: db.open_tree("operations")?,
             saga_changes: db.open_tree("operation_changes")?,
@@ -80,7 +83,7 @@ impl Trees {
     }
 
     /// Each with what it contains, in words. Backups number the trees in this order.
-    pub(super) fn named(&self) -> [(&'static str, &sled::Tree); 10] {
+    pub(super) fn named(&self) -> [(&'static str, &sled::Tree); 11] {
         [
             ("counters", &self.meta),
             ("checkpoints", &self.checkpoints),
@@ -92,6 +95,7 @@ impl Trees {
             ("sagas", &self.sagas),
             ("changes of sagas", &self.saga_changes),
             ("which dead letters have sagas", &self.saga_letters),
+            ("edited bodies of dead letters", &self.bodies),
         ]
     }
 
@@ -220,11 +224,13 @@ impl Trees {
         };
         let change = letter_records::decode_change(&content)
             .map_err(|damage| Error::record(format!("dead letter {number}"), damage))?;
-        Ok(Some(DeadLetter { head, change }))
-    }
-
-    pub(super) fn is_open(&self, number: u64) -> Result<bool, Error> {
-        Ok(self.head(number)?.is_some_and(|head| head.resolved.is_none()))
+        let body = match self.edited_body(&head)? {
+            Ok(body) => body,
+            // Edited or reverted between the two reads.
+            Err(_) if self.head(number)?.is_none_or(|now| now.edit != head.edit) => return self.letter(number),
+            Err(damage) => return Err(Error::record(format!("dead letter {number}"), damage)),
+        };
+        Ok(Some(DeadLetter { head, change, body }))
     }
 
     pub(super) fn head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
-use super::dead_letters::{DeadLetterHead, FailedReplay, NewDeadLetter, Resolution};
+use super::dead_letters::{DeadLetterHead, FailedReplay, NewBody, NewDeadLetter, Resolution};
 use super::needs::{self, RuleNeeds};
 use super::position_log::{self, PositionChange};
 use super::recorded::Recorded;
@@ -42,6 +42,8 @@ pub struct Write {
     pub letters_replayed: Vec<FailedReplay>,
     /// Replayed with success, or discarded; a number that is not there changes nothing.
     pub letters_remove: Vec<u64>,
+    /// Bodies edited by hand; a number that is not there, or resolved, changes nothing.
+    pub letters_edit: Vec<NewBody>,
     /// Closed by hand; a number that is not there changes nothing.
     pub letters_resolve: Vec<Resolution>,
     /// Become durable no later than the rest: in the same transaction as the new dead letter of that delivery, else as the
@@ -61,6 +63,8 @@ pub struct Written {
     pub replayed: u64,
     /// How many of `letters_remove` were there.
     pub removed: u64,
+    /// How many of `letters_edit` were there, and not resolved.
+    pub edited: u64,
     /// How many of `letters_resolve` were there.
     pub resolved: u64,
 }
@@ -73,11 +77,16 @@ impl Write {
             + self.paused.as_ref().map_or(0, |paused| 1 + paused.len())
             + self.needs.as_ref().map_or(0, |needs| 1 + needs.len());
         let notes: usize = self.letters_resolve.iter().map(|resolution| LETTER_BYTES + resolution.note.len()).sum();
+        let bodies: usize = self.letters_edit.iter().map(edit_bytes).sum();
         let sagas: usize = self.sagas_put.iter().map(SagaPut::weight_bytes).sum();
         let others = self.letters_replayed.len() + self.letters_remove.len() + records;
         let ids = self.ledger_add.len() + self.ledger_remove.len() + self.sagas_remove.len();
-        letters + notes + sagas + others * LETTER_BYTES + ids * LEDGER_BYTES
+        letters + bodies + notes + sagas + others * LETTER_BYTES + ids * LEDGER_BYTES
     }
+}
+
+fn edit_bytes(new: &NewBody) -> usize {
+    LETTER_BYTES + new.body.as_ref().map_or(0, |body| body.len())
 }
 
 /// The size of a ledger entry, with its key in sled's pages.
@@ -110,6 +119,7 @@ impl WriteStep {
             WriteStep::Replayed { sagas, .. } => {
                 LETTER_BYTES + sagas.iter().map(SagaLogStep::weight_bytes).sum::<usize>()
             }
+            WriteStep::Edit(new) => edit_bytes(new),
             WriteStep::Resolve(resolution) => LETTER_BYTES + resolution.note.len(),
             WriteStep::Remove { .. } => LETTER_BYTES,
             WriteStep::Progress { checkpoint, paused, ledger_add, ledger_remove, sagas_remove } => {
@@ -151,6 +161,7 @@ pub(super) fn steps(
         .into_iter()
         .chain(letters)
         .chain(replayed)
+        .chain(write.letters_edit.into_iter().map(WriteStep::Edit))
         .chain(write.letters_resolve.into_iter().map(WriteStep::Resolve))
         .chain(write.letters_remove.into_iter().map(|number| WriteStep::Remove { number }))
         .chain(std::iter::once(progress))
@@ -191,6 +202,7 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         lanes: lanes.clone(),
         redacted: letter.redacted,
         resolved: None,
+        edit: None,
     });
     let with = move |change| WriteStep::Letter { number, id, head, change, lanes, is_blocked, beside };
     if change.len() <= step_bytes_max {
@@ -224,6 +236,7 @@ mod tests {
                 WriteStep::Replayed { replay, sagas } => {
                     format!("replayed {} {}", replay.number, sagas.len())
                 }
+                WriteStep::Edit(new) => format!("edit {}", new.number),
                 WriteStep::Resolve(resolution) => format!("resolve {}", resolution.number),
                 WriteStep::Remove { number } => format!("remove {number}"),
                 WriteStep::Progress { checkpoint, ledger_add, sagas_remove, .. } => {
@@ -273,6 +286,7 @@ mod tests {
         let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
         let write = Write {
             letters_replayed: vec![replay(1), replay(2)],
+            letters_edit: vec![NewBody { number: 8, body: None, at_us: 1 }],
             letters_resolve: vec![Resolution { number: 9, note: "n".into(), at_us: 1 }],
             sagas_put: vec![put(1, 3 * CHUNK_BYTES_MAX), put(2, 10)],
             sagas_remove: vec![sized_letter(5, 1).delivery_id],
@@ -283,6 +297,7 @@ mod tests {
             "operation part 1 2..4",
             "replayed 1 0",
             "replayed 2 2",
+            "edit 8",
             "resolve 9",
             "progress false 0 1",
         ];

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
-use super::dead_letters::{FailedReplay, Resolution};
+use super::dead_letters::{FailedReplay, NewBody, Resolution};
 use super::recorded::SetEdits;
 use crate::change::DeliveryId;
 use crate::ordering::LaneKeys;
@@ -48,6 +48,7 @@ pub(super) enum WriteStep {
         replay: FailedReplay,
         sagas: Vec<SagaLogStep>,
     },
+    Edit(NewBody),
     Resolve(Resolution),
     Remove {
         number: u64,

@@ -135,6 +135,7 @@ impl Writer {
             match (&mut written[job], met) {
                 (Ok(written), Ok(was_there)) => match step {
                     WriteStep::Replayed { .. } => written.replayed += u64::from(was_there.is_some()),
+                    WriteStep::Edit(_) => written.edited += u64::from(was_there.is_some()),
                     WriteStep::Resolve(_) => written.resolved += u64::from(was_there.is_some()),
                     WriteStep::Remove { .. } => written.removed += u64::from(was_there.is_some()),
                     WriteStep::ChangePart { .. } | WriteStep::Letter { .. } | WriteStep::Progress { .. } => {}

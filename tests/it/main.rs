@@ -21,6 +21,7 @@ mod fixtures;
 mod fuzzed;
 mod hostile;
 mod journal;
+mod letter_edits;
 mod letter_export;
 mod letter_filters;
 mod letter_pages;

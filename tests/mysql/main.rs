@@ -26,6 +26,7 @@ mod init;
 mod isolation;
 mod journal;
 mod keys;
+mod letter_edits;
 mod login;
 mod outcomes;
 mod pacing;

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use super::super::page;
 use crate::admin::view::LetterView;
 
-const COLUMNS: [&str; 20] = [
+const COLUMNS: [&str; 22] = [
     "number",
     "created_at",
     "rule",
@@ -29,6 +29,8 @@ const COLUMNS: [&str; 20] = [
     "id",
     "gtid",
     "change",
+    "edited_at",
+    "edited_body",
 ];
 
 pub(super) fn head() -> String {
@@ -39,6 +41,7 @@ pub(super) fn head() -> String {
 pub(super) fn line(letter: &LetterView) -> String {
     let last = letter.attempts.last();
     let resolved = letter.resolved.as_ref();
+    let edit = letter.edit.as_ref().filter(|edit| !edit.reverted);
     let fields: [Cow<str>; COLUMNS.len()] = [
         letter.number.to_string().into(),
         (&*letter.created_at).into(),
@@ -60,6 +63,8 @@ pub(super) fn line(letter: &LetterView) -> String {
         (&*letter.id).into(),
         letter.transaction.as_ref().and_then(|transaction| transaction.gtid.as_deref()).unwrap_or_default().into(),
         letter.change.as_ref().map(|change| change.get()).unwrap_or_default().into(),
+        edit.map(|edit| &*edit.at).unwrap_or_default().into(),
+        edit.and_then(|edit| edit.body.as_deref()).unwrap_or_default().into(),
     ];
     fields.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",") + "\n"
 }

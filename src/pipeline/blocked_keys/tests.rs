@@ -139,6 +139,27 @@ fn a_letter_that_is_discarded_while_somebody_waits_for_it_is_said_to_be_gone() {
 }
 
 #[test]
+fn a_letter_whose_turn_comes_while_it_is_edited_goes_when_the_edit_is_durable() {
+    let mut turns = queue(3);
+    remove(&turns, 1, LaneKeys::one(A), Some(2));
+    assert_eq!(turns.inspect(), Some(2));
+    let why = NotReplayed::Unsendable("edited".to_owned());
+    assert!(turns.hold_back(&[2], &HashSet::new(), &why).is_empty());
+    assert!(!turns.inspected(2, seen(LaneKeys::one(A), true)), "it may have been read before the edit");
+    let (two, mut answered) = answer();
+    assert!(!turns.replay(2, LaneKeys::one(A), SagaCommand::Resume, two));
+    assert_eq!(answered.try_recv(), Ok(Err(why)));
+    assert_eq!(turns.inspect(), None);
+    turns.updated(&[2]);
+    assert_eq!(turns.inspect(), Some(2));
+    assert!(turns.inspected(2, seen(LaneKeys::one(A), true)));
+    // The loop sees that it was read before it was edited.
+    turns.outdated(2);
+    assert_eq!(turns.inspect(), Some(2));
+    assert!(turns.inspected(2, seen(LaneKeys::one(A), true)));
+}
+
+#[test]
 fn a_letter_of_two_keys_goes_when_it_is_in_front_of_both() {
     let blocked = BlockedKeys::default();
     blocked.add(1, &LaneKeys::one(A), false);

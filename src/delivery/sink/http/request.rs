@@ -23,11 +23,17 @@ pub(super) use array::prepare_all;
 /// Renders the request of a delivery whose action is this call. An error is for people and holds no row values; it is
 /// final, for the row will not change.
 pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedRequest, String> {
+    if delivery.edited.is_some() {
+        delivery.rule.takes_edited_body(delivery.change.op)?;
+    }
     if delivery.rule.batch.is_some() {
         return array::prepare_one(delivery, call);
     }
     let scope = delivery.scope();
-    let body = || render_body(delivery, &call.body, &scope);
+    let body = || match &delivery.edited {
+        Some(edited) => Ok(edited.body.clone()),
+        None => render_body(delivery, &call.body, &scope),
+    };
     let mut request = envelope(call, delivery.call_id(), ItemPlace::Alone, &scope, body)?;
     let of_item = item::headers(delivery, &call.body);
     request.headers.extend(of_item.map(|(name, value)| Header {
@@ -167,8 +173,8 @@ mod tests {
 
     use super::*;
     use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
-    use crate::delivery::Origin;
     use crate::delivery::sink::http::tests::prepare;
+    use crate::delivery::{EditedBody, Origin};
     use crate::rules::{Method, RuleSet};
 
     fn delivery(call: &str, status: &str) -> Delivery {
@@ -191,7 +197,16 @@ mod tests {
         });
         let id = change.delivery_id("r");
         let rule = Arc::clone(&rules.rules()[0]);
-        Delivery { id, rule, change, origin: Origin::Stream, predetermined: None, saga_action: None, more: None }
+        Delivery {
+            id,
+            rule,
+            change,
+            origin: Origin::Stream,
+            predetermined: None,
+            saga_action: None,
+            more: None,
+            edited: None,
+        }
     }
 
     #[test]
@@ -299,6 +314,36 @@ mod tests {
         let call = "{url: 'http://a.test/', headers: {X-A: \"{{ omit if row.status == 'x' else row.status }}\"}}";
         assert_eq!(prepare(&delivery(call, "x")).expect("renders").header("X-A"), None);
         assert_eq!(prepare(&delivery(call, "y")).expect("renders").header("X-A"), Some("y"));
+    }
+
+    #[test]
+    fn an_edited_body_is_sent_under_the_id_of_the_edit_and_all_else_as_the_rule_makes_it() {
+        let secret = "whsec_dHJ5LW91dC1rZXktbm90LWEtc2VjcmV0LWF0LWFsbA==";
+        let call = format!(
+            "{{url: 'http://a.test/{{{{ row.id }}}}', headers: {{X-Status: '{{{{ row.status }}}}'}}, body: {{s: '{{{{ row.status }}}}'}}, sign: {{webhook: {secret}}}}}"
+        );
+        let plain = delivery(&call, "paid");
+        let edited =
+            |edit| Delivery { edited: Some(EditedBody { edit, body: "{\"s\": \"open\"} ".into() }), ..plain.clone() };
+        let (before, first) = (prepare(&plain).expect("renders"), prepare(&edited(1)).expect("renders"));
+        assert_eq!((&*first.body, &first.url), (&b"{\"s\": \"open\"} "[..], &before.url));
+        for name in ["Idempotency-Key", auth::SIGNED_ID] {
+            assert_eq!(first.header(name), Some(&*plain.id.of_edit(1).to_string()), "{name}");
+            assert_ne!(first.header(name), prepare(&edited(2)).expect("renders").header(name), "{name}");
+        }
+        for name in ["Content-Type", "X-Status", "User-Agent"] {
+            assert_eq!(first.header(name), before.header(name), "{name}");
+        }
+        assert_eq!((first.headers.len(), &first.per_attempt), (before.headers.len(), &before.per_attempt));
+        // Also where the row makes no body.
+        let unrenderable = Delivery {
+            edited: Some(EditedBody { edit: 1, body: "1".into() }),
+            ..delivery("{url: 'http://a.test/', body: '{{ row.status | cents }}'}", "x")
+        };
+        assert_eq!(prepare(&unrenderable).expect("renders").body, "1");
+        // A rule that was loaded meanwhile may send none.
+        let none = Delivery { edited: edited(1).edited, ..delivery("{url: 'http://a.test/', method: GET}", "x") };
+        assert_eq!(prepare(&none).expect_err("it has no body"), "rule r sends no body");
     }
 
     #[test]

@@ -50,6 +50,7 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         predetermined: None,
         saga_action: None,
         more: None,
+        edited: None,
     })
 }
 

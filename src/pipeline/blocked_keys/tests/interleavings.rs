@@ -291,7 +291,7 @@ impl World {
             }
             Write::Discard(number) => {
                 self.closing.remove(&number);
-                self.turns.closed(&[number]);
+                self.turns.updated(&[number]);
             }
         }
         self.start();
@@ -352,7 +352,7 @@ impl World {
 
     fn discard(&mut self, number: u64) {
         let withdrawn = self.withdraw(&[number]);
-        if self.turns.close(&[number], &withdrawn, &NotReplayed::Gone).is_empty() {
+        if self.turns.hold_back(&[number], &withdrawn, &NotReplayed::Gone).is_empty() {
             self.closing.insert(number);
             self.writes.push_back(Write::Discard(number));
         }

@@ -36,7 +36,16 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
     });
     let id = change.delivery_id("r");
     let rule = Arc::clone(&rules.rules()[0]);
-    Delivery { id, rule, change, origin: Origin::Stream, predetermined: None, saga_action: None, more: None }
+    Delivery {
+        id,
+        rule,
+        change,
+        origin: Origin::Stream,
+        predetermined: None,
+        saga_action: None,
+        more: None,
+        edited: None,
+    }
 }
 
 fn item(delivery: &Delivery, place: ItemPlace) -> Vec<u8> {

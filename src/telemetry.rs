@@ -94,6 +94,8 @@ pub struct Metrics {
     pub letters_made: Family<ReasonLabels, Counter>,
     /// Alerts of the settings file, by what became of them.
     pub alerts: Family<AlertLabels, Counter>,
+    /// Dead letters that were dropped, because their rule keeps them no longer.
+    pub letters_dropped: Family<RuleLabel, Counter>,
     /// 1 while nothing but probes is sent to the target, because it did not answer.
     pub target_unavailable: Family<TargetLabel, Gauge>,
     pub target_outages: Family<TargetLabel, Counter>,
@@ -180,6 +182,11 @@ impl Metrics {
         );
         r.register("dead_letters_made", "Deliveries that became dead letters, by reason", self.letters_made.clone());
         r.register("alerts", "Alerts by what became of them", self.alerts.clone());
+        r.register(
+            "dead_letters_dropped",
+            "Dead letters that were dropped by `dead_letters`",
+            self.letters_dropped.clone(),
+        );
         r.register("build", "The version", Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]));
         r.register("rule_in_flight", "Attempts under way", self.rule_in_flight.clone());
         r.register("rule_in_retry", "Deliveries that wait for their next attempt", self.rule_in_retry.clone());

@@ -14,6 +14,7 @@ use super::attention::{LATE_AFTER, attention};
 use super::backlog::Backlog;
 use super::dead_letters::{self, DeadLetters};
 use super::live_rules::{LiveRules, ReloadError};
+use super::retention::LetterDrops;
 use super::status::{DaemonSnapshot, Letters, target_view};
 use super::storage::Storage;
 use super::typed::{WHY_CHARACTERS_MAX, no_such_rule, no_such_target, one_line, typed_target};
@@ -64,6 +65,7 @@ pub struct Control {
     pub backlog: Backlog,
     pub storage: Storage,
     pub alerts: Alerts,
+    pub letter_drops: LetterDrops,
     pub data: PathBuf,
     /// Microseconds since the Unix epoch.
     pub started_at_us: u64,
@@ -82,6 +84,7 @@ impl Control {
             letters: &letters,
             backlog: &self.backlog,
             storage: self.storage.now(),
+            letter_drops: &self.letter_drops,
             now_us: since_epoch_us(now),
         };
         let view = moment.view(&self.data, self.started_at_us);

@@ -11,6 +11,7 @@ use super::SourceNow;
 use super::backlog::{Backlog, SizedLog};
 use super::dead_letters::{DeadLetters, Error};
 use super::live_rules::FilesState;
+use super::retention::LetterDrops;
 use super::runway::{Runway, runway};
 use super::view::rfc3339;
 use super::view::status::{
@@ -37,6 +38,7 @@ pub(super) struct DaemonSnapshot<'a> {
     pub letters: &'a Letters,
     pub backlog: &'a Backlog,
     pub storage: Option<StorageView>,
+    pub letter_drops: &'a LetterDrops,
     pub now_us: u64,
 }
 
@@ -132,7 +134,7 @@ fn unknown(rule: String) -> RuleView {
 
 impl DaemonSnapshot<'_> {
     pub(super) fn view(&self, data: &Path, started_at_us: u64) -> StatusView {
-        let DaemonSnapshot { status, source, files, letters, backlog, storage, now_us } = *self;
+        let DaemonSnapshot { status, source, files, letters, backlog, storage, now_us, .. } = *self;
         let lag = status.oldest.lag(now_us);
         let sized = backlog.measured(status, now_us);
         let runway_seconds = match runway(status, source, now_us) {
@@ -189,6 +191,7 @@ impl DaemonSnapshot<'_> {
             in_flight: Some(rule.in_flight),
             in_retry: Some(rule.in_retry),
             dead_letters: self.letters.of(&rule.rule),
+            retention: self.letter_drops.of(&rule.rule),
             has_unread: unread.is_some_and(|age| age >= UNREAD_SHOWN_AFTER),
             lag_seconds: lag.longest().map(|time| time.as_secs_f64()),
             lag_is_bound: matches!(lag, Lag::AtMost(_)),

@@ -18,8 +18,8 @@ use super::{
     systemd,
 };
 use crate::admin::{
-    AdminApi, AdminToken, Alerts, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, Health, LiveRules,
-    LogSizes, Port, Pulse, Replays, RuleSource, RulesNow, Storage,
+    AdminApi, AdminToken, Alerts, Backlog, BinlogReplays, Control, ControlSocket, DeadLetters, DropTimes, Health,
+    LetterDrops, LiveRules, LogSizes, Port, Pulse, Replays, RuleSource, RulesNow, Storage,
 };
 use crate::clock::now_us;
 use crate::config::{
@@ -230,10 +230,23 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     beside.spawn(reloading::keep(live.clone(), signals.reload, settings.watch));
     let mut admin = JoinSet::new();
     let letters = DeadLetters::of_loop(store.clone(), commands.clone());
+    let (letter_drops, dropping) =
+        LetterDrops::new(letters.clone(), rules_now(&live), metrics.clone(), DropTimes::default());
+    beside.spawn(dropping);
     let started_at_us = now_us();
     let of_alerts = alerts.clone();
-    let control =
-        Control { commands, letters, rules: live, source, backlog, storage, alerts: of_alerts, data, started_at_us };
+    let control = Control {
+        commands,
+        letters,
+        rules: live,
+        source,
+        backlog,
+        storage,
+        alerts: of_alerts,
+        letter_drops,
+        data,
+        started_at_us,
+    };
     let asked = control.clone();
     let status = move || {
         let asked = asked.clone();
@@ -272,10 +285,14 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
     source::locate(source, &Start::Latest).await.ok()
 }
 
+fn rules_now(live: &LiveRules) -> RulesNow {
+    let live = live.clone();
+    Arc::new(move || live.now())
+}
+
 /// The commands of the control socket.
 fn admin_api(control: Control, health: Health, store: Store, reader: Settings) -> AdminApi {
-    let live = control.rules.clone();
-    let rules_now: RulesNow = Arc::new(move || live.now());
+    let rules_now = rules_now(&control.rules);
     let commands = control.commands.clone();
     AdminApi {
         replays: Replays::new(store, rules_now.clone(), commands.clone()),

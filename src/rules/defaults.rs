@@ -16,7 +16,8 @@ use super::yaml::{Key, Node, NodeKind};
 pub(super) const DEFAULTS: &str = "defaults";
 
 /// Keys of a rule that may have a default.
-const OF_RULE: [&str; 7] = ["retry", "retry_on", "on_dead_letter", "in_flight", "rate", "fuse", "pin_binlog"];
+const OF_RULE: [&str; 8] =
+    ["retry", "retry_on", "on_dead_letter", "dead_letters", "in_flight", "rate", "fuse", "pin_binlog"];
 /// Keys of its calls.
 const OF_CALL: [&str; 4] = ["timeout", "egress", "compress", SUCCESS];
 const CALL: &str = "call";

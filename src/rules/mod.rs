@@ -57,7 +57,8 @@ pub use proxy::{ProxyChoice, ProxyServer};
 pub use reader::{Members, NodeReader, member};
 pub use rule::{OrderBy, Rule};
 pub use settings::{
-    BodyCompression, CallSettings, Egress, Method, OnDeadLetter, RuleSettings, SqlSettings, SuccessStatuses,
+    BodyCompression, CallSettings, Egress, LetterRetention, Method, OnDeadLetter, RuleSettings, SqlSettings,
+    SuccessStatuses,
 };
 pub use tables::{IfMissing, Judgement, Objection};
 pub use target::{BreakerPolicy, Rate, Target};

@@ -6,11 +6,13 @@
 //! targets).
 
 mod call;
+mod retention;
 mod rule;
 mod sql;
 
 pub use call::{BodyCompression, CallSettings, Egress, Method, SuccessStatuses};
 pub(super) use call::{CALL_KEYS, status_range};
+pub use retention::LetterRetention;
 pub(super) use rule::RULE_KEYS;
 pub use rule::{OnDeadLetter, RuleSettings};
 pub(super) use sql::SQL_KEYS;

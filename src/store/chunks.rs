@@ -102,6 +102,11 @@ pub(super) fn read<E: From<Damage>>(mut get: impl FnMut(u32) -> Result<Option<IV
     Ok(Some(content))
 }
 
+/// The length of a record, by its first chunk.
+pub(super) fn content_bytes(first: &[u8]) -> Result<u64, Damage> {
+    Frame::parse(first).map(|frame| frame.content_bytes)
+}
+
 pub(super) fn decode<'a, T: serde::Deserialize<'a>>(content: &'a [u8]) -> Result<T, Damage> {
     serde_json::from_slice(content).map_err(|error| Damage::Content(error.to_string()))
 }

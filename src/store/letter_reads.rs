@@ -165,6 +165,16 @@ impl Trees {
         }
     }
 
+    /// What the dead letter's records take; nothing if there is none. A record that is damaged counts as nothing.
+    pub(super) fn letter_bytes(&self, number: u64) -> Result<u64, Error> {
+        let mut bytes = 0;
+        for tree in [&self.heads, &self.changes, &self.bodies] {
+            let first = tree.get(chunks::key(&number.to_be_bytes(), 0)).map_err(Error::read(&self.directory))?;
+            bytes += first.and_then(|first| chunks::content_bytes(&first).ok()).unwrap_or(0);
+        }
+        Ok(bytes)
+    }
+
     fn stored_head(&self, number: u64) -> Result<Option<Vec<u8>>, Error> {
         self.record(&self.heads, &number.to_be_bytes(), || format!("dead letter {number}"))
     }

@@ -372,6 +372,11 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
+    /// What a dead letter takes, as text: its head, its row and its edited body. Blocks for three short reads from the disk.
+    pub fn letter_bytes(&self, number: u64) -> Result<u64, Error> {
+        self.inner.trees.letter_bytes(number)
+    }
+
     /// The head of a dead letter that is there, and was not resolved. Blocks for one short read from the disk.
     pub fn open_head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {
         Ok(self.inner.trees.head(number)?.filter(|head| head.resolved.is_none()))

@@ -25,6 +25,7 @@ mod letter_edits;
 mod letter_export;
 mod letter_filters;
 mod letter_pages;
+mod letter_retention;
 mod letters;
 mod mistakes;
 mod named_files;

@@ -27,6 +27,7 @@ mod isolation;
 mod journal;
 mod keys;
 mod letter_edits;
+mod letter_retention;
 mod login;
 mod outcomes;
 mod pacing;

@@ -128,7 +128,9 @@ async fn prometheus_reads_every_documented_metric_and_the_shipped_alerts_fire_in
     server.query(&format!("CREATE TABLE {database}.jobs (id INT PRIMARY KEY)")).await;
     let receiver = Receiver::start(|_| Answer::status(503));
     let url = receiver.url("/");
-    let rule = format!("table: {database}.jobs\nrules:\n  - name: jobs\n    call: {{url: '{url}'}}\n");
+    let rule = format!(
+        "table: {database}.jobs\nrules:\n  - name: jobs\n    dead_letters: {{keep: 30d}}\n    call: {{url: '{url}'}}\n"
+    );
     let home = Home::new(env!("CARGO_BIN_EXE_rowhook")).with_rule("jobs.yaml", &rule);
     // A metric by names is there once it counts: rowhook's own alerts, too.
     let chat = Receiver::start(|_| Answer::ok());

@@ -189,6 +189,9 @@ pub struct RuleView {
     pub in_retry: Option<u64>,
     /// Null where there are too many dead letters to count them by rule.
     pub dead_letters: Option<u64>,
+    /// Absent for a rule that keeps its dead letters for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionView>,
     /// Whether more may wait in the log than `unresolved` counts.
     #[serde(default)]
     pub has_unread: bool,
@@ -217,6 +220,17 @@ pub struct AlertView {
     /// Since when it can't be sent; null while it can.
     pub failing_since: Option<String>,
     pub last_error: Option<String>,
+}
+
+/// What becomes of a rule's dead letters that it keeps no longer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionView {
+    /// Those that will be dropped.
+    pub to_drop: u64,
+    /// When the first of them will be.
+    pub drop_from: Option<String>,
+    /// Those that were dropped since the start.
+    pub dropped: u64,
 }
 
 /// A target and its state.

@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use super::super::output::{self, Columns, Tone, ago, bytes, clean, short, span};
 use crate::admin::view::status::{
-    AttentionView, BacklogView, BinlogPinView, JournalView, PositionView, RuleView, StatusView, StorageView,
-    TargetView, state,
+    AttentionView, BacklogView, BinlogPinView, JournalView, PositionView, RetentionView, RuleView, StatusView,
+    StorageView, TargetView, state,
 };
 use crate::printable::columns_of;
 
@@ -30,6 +30,7 @@ pub(super) fn text(status: &StatusView, now: SystemTime, width: Option<u16>) -> 
         text.push('\n');
         text += &rules(status, now, width);
         status.rules.iter().filter_map(reason).for_each(|line| text += &line);
+        status.rules.iter().filter_map(to_drop).for_each(|line| text += &line);
     }
     let waiting: Vec<&TargetView> = status.targets.iter().filter(|target| target.state == state::WAITING).collect();
     if !waiting.is_empty() {
@@ -169,6 +170,14 @@ fn state_of(rule: &RuleView, now: SystemTime) -> (String, Tone) {
 fn reason(rule: &RuleView) -> Option<String> {
     let (why, state) = (rule.why.as_deref().filter(|why| !why.is_empty())?, rule.state.as_deref()?);
     (state != state::STOPPED).then(|| format!("{} is {state}: {}\n", rule.rule, clean(why)))
+}
+
+/// Below the table, too.
+fn to_drop(rule: &RuleView) -> Option<String> {
+    let RetentionView { to_drop, drop_from, .. } = rule.retention.as_ref()?;
+    let from = drop_from.as_deref().filter(|_| *to_drop > 0)?;
+    let letters = output::count(*to_drop, "dead letter", "dead letters");
+    Some(format!("{letters} of {} will be dropped from {} on (`dead_letters`)\n", rule.rule, clean(from)))
 }
 
 fn waiting_line(target: &TargetView) -> String {

@@ -8,7 +8,7 @@ use super::super::reader::{Members, NodeReader, member};
 use super::super::target::Rate;
 use super::super::yaml::Node;
 use super::SettingKey::{self, Other, Plain};
-use super::set;
+use super::{LetterRetention, set};
 use crate::position::Start;
 
 /// More at once to one API is a load test.
@@ -25,6 +25,8 @@ pub struct RuleSettings {
     pub is_enabled: bool,
     /// Whether later changes go on after one that could not be delivered.
     pub on_dead_letter: OnDeadLetter,
+    /// Beyond which its dead letters are dropped; none: they are kept for ever.
+    pub retention: Option<LetterRetention>,
     /// Attempts of this rule under way at the same time.
     pub in_flight: usize,
     /// Attempts of this rule that may begin in a time.
@@ -45,6 +47,7 @@ impl Default for RuleSettings {
             description: None,
             is_enabled: true,
             on_dead_letter: OnDeadLetter::Continue,
+            retention: None,
             in_flight: 32,
             rate: None,
             own_writes: false,
@@ -88,6 +91,7 @@ pub(in crate::rules) const RULE_KEYS: &[SettingKey<RuleSettings>] = &[
     Plain("on_dead_letter", |to, reader, node, key| {
         set(&mut to.on_dead_letter, reader.word(node, key, ON_DEAD_LETTER))
     }),
+    Plain("dead_letters", |to, reader, node, key| set(&mut to.retention, reader.retention(node, key))),
     Plain("in_flight", |to, reader, node, key| {
         set(&mut to.in_flight, reader.integer(node, key, 1, IN_FLIGHT_MAX).map(|number| number as usize))
     }),
@@ -141,6 +145,28 @@ mod tests {
         for (text, expected) in [
             ("name: r", usual()),
             ("on_dead_letter: pause", RuleSettings { on_dead_letter: OnDeadLetter::Pause, ..usual() }),
+            ("dead_letters: none", usual()),
+            (
+                "dead_letters: {keep: 30d}",
+                RuleSettings {
+                    retention: Some(LetterRetention {
+                        keep: Some(Duration::from_secs(30 * 86_400)),
+                        ..LetterRetention::default()
+                    }),
+                    ..usual()
+                },
+            ),
+            (
+                "dead_letters: {max: 10000, max_bytes: 1 GiB}",
+                RuleSettings {
+                    retention: Some(LetterRetention {
+                        keep: None,
+                        letters_max: Some(10_000),
+                        bytes_max: Some(1 << 30),
+                    }),
+                    ..usual()
+                },
+            ),
             ("in_flight: 1024", RuleSettings { in_flight: 1024, ..usual() }),
             ("rate: 5/min", RuleSettings { rate: Some(per_minute(5)), ..usual() }),
             ("own_writes: true", RuleSettings { own_writes: true, fuse: Some(per_minute(60)), ..usual() }),
@@ -155,6 +181,29 @@ mod tests {
             ("pin_binlog: true", RuleSettings { pin_binlog: true, ..usual() }),
         ] {
             assert_eq!(settings(text), (expected, vec![]), "{text}");
+        }
+    }
+
+    #[test]
+    fn dead_letters_are_kept_within_limits_that_make_sense() {
+        let size = "`max_bytes` must be between `1 MiB` and `1024 TiB`, written like these";
+        for (text, expected) in [
+            (
+                "30d",
+                "`dead_letters` is none or a map with keep, max and max_bytes, not `30d`; write `dead_letters: {keep: 30d}`",
+            ),
+            ("{}", "`dead_letters` has no limit; write `dead_letters: {keep: 30d}`"),
+            ("{kep: 30d}", "unknown key `kep` in `dead_letters`; did you mean `keep`?"),
+            ("{keep: 23h}", "`keep` must be between 1day and 10years"),
+            ("{keep: soon}", "`keep` is a duration such as `500ms`, `10s` or `1m 30s`, not `soon`"),
+            ("{max: 0}", "`max` must be a whole number from 1 to 1000000000"),
+            ("{max_bytes: 1 GB}", size),
+            ("{max_bytes: 1048576}", size),
+            ("{max_bytes: 0 MiB}", size),
+            ("{max_bytes: 99999999999999 TiB}", size),
+        ] {
+            let (_, problems) = settings(&format!("dead_letters: {text}"));
+            assert_eq!(problems, [expected], "{text}");
         }
     }
 

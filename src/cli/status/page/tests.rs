@@ -147,6 +147,17 @@ journal       524.3 kB, entries since 2025-11-13T23:06:40.000000Z (7d ago)
 }
 
 #[test]
+fn what_will_be_dropped_stands_below_the_rules() {
+    let view = |to_drop, drop_from| RetentionView { to_drop, drop_from, dropped: 3 };
+    let keeps = |retention| RuleView { retention, ..rule("order-paid", state::ATTACHED) };
+    assert_eq!(
+        to_drop(&keeps(Some(view(1, before(0))))).as_deref(),
+        Some("1 dead letter of order-paid will be dropped from 2025-11-20T23:06:40.000000Z on (`dead_letters`)\n")
+    );
+    assert_eq!((to_drop(&keeps(Some(view(0, None)))), to_drop(&keeps(None))), (None, None));
+}
+
+#[test]
 fn a_narrow_terminal_gets_fewer_columns_and_names_that_stay_different() {
     let long =
         |end: &str| RuleView { rule: format!("warehouse-orders-of-the-shop-{end}"), ..rule("", state::ATTACHED) };

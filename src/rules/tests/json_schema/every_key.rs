@@ -28,6 +28,7 @@ rules:
     start: latest
     pin_binlog: false
     on_dead_letter: continue
+    dead_letters: {keep: 30d, max: 10000, max_bytes: 1 GiB}
     redact: email
     retry: {retries: forever, initial: 1s, multiplier: 1.5, max_delay: 1m 30s, jitter: 0}
     retry_on: {status: [429, 5xx, network], when: answer.json.again, wait: answer.json.wait}
@@ -45,6 +46,7 @@ rules:
       idempotent: true
       insecure_tls: true
   - name: list
+    dead_letters: none
     on: [insert, truncate]
     order_by: [id]
     call: {url: http://a.test/, format: row, auth: {bearer: {env: TOKEN}}, sign: {webhook: [{env: NEW}]}}
@@ -123,6 +125,7 @@ defaults:
   retry: {retries: 1, initial: 1s, multiplier: 1.5, max_delay: 1m 30s, jitter: 0}
   retry_on: [429]
   on_dead_letter: pause
+  dead_letters: {keep: 30d, max: 10000, max_bytes: 1 GiB}
   in_flight: 5
   rate: 5/s
   fuse: 5/m

@@ -61,19 +61,20 @@ enum Typed {
 }
 
 pub(super) async fn run(args: EditArgs, file: &File) -> anyhow::Result<CommandVerdict> {
-    let reach = Reach::open(&args.data.clone().resolve(file)).await?;
+    let data = args.data.clone().resolve(file);
     let rules = args.rules.clone().resolve(file);
     let number = args.number;
     let load = || rule_files::load_without_secrets(&rules);
     if args.revert {
-        let reverted = reach.edit(&EditRequest { number, body_base64: None }, load).await?;
+        let request = EditRequest { number, body_base64: None };
+        let reverted = Reach::open(&data).await?.edit(&request, load).await?;
         let EditedLetter { edit, idempotency_key } = &reverted;
         let said = format!(
             "edit {edit} of dead letter {number} reverted: a replay sends the rule's body under Idempotency-Key {idempotency_key}\n"
         );
         return shown(&args, &reverted, &said);
     }
-    let (body, in_editor) = match typed(&args, &reach, load).await? {
+    let (body, in_editor) = match typed(&args, &data, load).await? {
         Typed::Body(body) => (body, None),
         Typed::InEditor { body, file } => (body, Some(file)),
         Typed::Unchanged => {
@@ -82,7 +83,8 @@ pub(super) async fn run(args: EditArgs, file: &File) -> anyhow::Result<CommandVe
         }
     };
     let request = EditRequest { number, body_base64: Some(STANDARD.encode(body)) };
-    let edited = reach.edit(&request, load).await.map_err(|error| match in_editor {
+    let edited = async { Reach::open(&data).await?.edit(&request, load).await };
+    let edited = edited.await.map_err(|error| match in_editor {
         Some(mut file) => anyhow!("{error}\nthe body is kept in {}, for --body", file.keep().display()),
         None => error,
     })?;
@@ -102,11 +104,8 @@ fn shown(args: &EditArgs, edited: &EditedLetter, said: &str) -> anyhow::Result<C
     Ok(CommandVerdict::Done)
 }
 
-async fn typed(
-    args: &EditArgs,
-    reach: &Reach,
-    rules: impl FnOnce() -> anyhow::Result<RuleSet>,
-) -> anyhow::Result<Typed> {
+/// The store is not open while a person types: another rowhook can start meanwhile.
+async fn typed(args: &EditArgs, data: &Path, rules: impl FnOnce() -> anyhow::Result<RuleSet>) -> anyhow::Result<Typed> {
     match &args.body {
         Some(path) if path == Path::new("-") => Ok(Typed::Body(limited(io::stdin().lock(), "stdin")?)),
         Some(path) => {
@@ -121,7 +120,7 @@ async fn typed(
             let Some(editor) = editor::chosen() else {
                 bail!("neither VISUAL nor EDITOR names an editor: set one, or give --body FILE");
             };
-            let now = reach.body(args.number, rules).await?;
+            let now = Reach::open(data).await?.body(args.number, rules).await?;
             in_editor(args.number, &now, &editor)
         }
     }

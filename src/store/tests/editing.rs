@@ -92,6 +92,19 @@ async fn an_edit_is_in_backups_and_in_what_is_left_of_a_damaged_store() {
 }
 
 #[tokio::test]
+async fn what_a_letter_takes_is_its_head_its_row_and_its_edited_body() {
+    let directory = directory();
+    let store = open(directory.path());
+    store.write(add([letter(1), sized_letter(2, 100_000)])).await.expect("written");
+    let bytes = |number| store.letter_bytes(number).expect("readable");
+    let (short, long) = (bytes(1), bytes(2));
+    assert!((200..2_000).contains(&short) && (99_000..102_000).contains(&long), "{short} {long}");
+    store.write(edit(1, Some(&[b'x'; 50_000]))).await.expect("written");
+    assert!((50_000..50_100).contains(&(bytes(1) - short)), "{}", bytes(1));
+    assert_eq!(bytes(9), 0);
+}
+
+#[tokio::test]
 async fn a_body_that_is_missing_is_damage_and_never_that_of_another_edit() {
     let directory = directory();
     let store = open(directory.path());

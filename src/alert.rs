@@ -242,11 +242,21 @@ impl Alert {
             target: Some("https://api.example.com".to_owned()),
             ..AlertItem::new("this is a test of rowhook's alerts; nothing is wrong".to_owned())
         };
+        let other = AlertItem {
+            rules: vec!["other-rule".to_owned()],
+            ..AlertItem::new("a second line of the test".to_owned())
+        };
         let (title, items) = match state {
-            AlertState::Firing => (item.text.clone(), vec![item]),
+            AlertState::Firing => (format!("{} (and 1 more)", item.text), vec![item, other]),
             AlertState::Resolved => (format!("resolved after 1m 0s: {}", item.text), Vec::new()),
         };
         Alert { kind: ConditionKind::Late, state, title, items, since_us: at_us.saturating_sub(60_000_000), at_us }
+    }
+
+    /// One with nothing that may be missing: no command that helps, no rule, no target.
+    pub fn plain_example(at_us: u64) -> Alert {
+        let items = vec![AlertItem::new("this is a test of rowhook's alerts; nothing is wrong".to_owned())];
+        Alert { title: items[0].text.clone(), items, ..Alert::example(AlertState::Firing, at_us) }
     }
 }
 
@@ -263,8 +273,8 @@ mod tests {
         assert_eq!(cell("key"), Value::Text("db-1:/data:late".into()));
         assert_eq!(cell("state"), Value::Text("firing".into()));
         assert_eq!(cell("at"), Value::Text("2023-11-14T22:13:20.000000Z".into()));
-        assert_eq!(cell("rules"), Value::Json("[\"example-rule\"]".into()));
-        let text = "this is a test of rowhook's alerts; nothing is wrong (fix: none: this is a test)";
+        assert_eq!(cell("rules"), Value::Json("[\"example-rule\",\"other-rule\"]".into()));
+        let text = "this is a test of rowhook's alerts; nothing is wrong (fix: none: this is a test)\na second line of the test";
         assert_eq!(cell("text"), Value::Text(text.into()));
         let again = alert.change(&origin);
         assert_ne!(change.delivery_id("r"), again.delivery_id("r"), "each message has an identity of its own");

@@ -306,25 +306,36 @@ impl File {
         let is_typed = |argument: &String| {
             argument.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         };
-        match (arguments.iter().any(is_typed), is_set(&GivenBy::variable(name)), self.line_of(&error::key(name), 0)) {
-            (true, _, _) | (false, false, None) => GivenBy::Flag,
-            (false, true, _) => GivenBy::Variable,
-            (false, false, Some(line)) => GivenBy::File { path: self.path.clone(), line, key: error::key(name) },
+        let is_variable = is_set(&GivenBy::variable(name));
+        if arguments.iter().any(is_typed) || (!is_variable && self.path.as_os_str().is_empty()) {
+            GivenBy::Flag
+        } else if is_variable {
+            GivenBy::Variable
+        } else {
+            // Neither typed nor set: it can only be written, perhaps in quotes or in one line with others.
+            self.given_here(error::key(name))
         }
     }
 
-    /// The line of a key within a group; that of the group where it can't be found.
-    fn line_in_group(&self, group: &str, key: &str) -> usize {
-        let line = self.line_of(group, 0).unwrap_or(1);
-        self.line_of(key, line + 1).unwrap_or(line)
+    fn given_here(&self, key: String) -> GivenBy {
+        let line = self.line_of(&key).map_or(String::new(), |line| format!(":{line}"));
+        GivenBy::File { place: format!("{}{line}", self.path.display()), key }
     }
 
-    /// The line of a key; at the beginning of its line, or, from a line on, after indentation.
-    fn line_of(&self, key: &str, from: usize) -> Option<usize> {
-        let is_of_key = |line: &str| line.strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with(':'));
-        let lines = self.text.lines().enumerate().skip(from.saturating_sub(1));
-        let mut found = lines.filter(|(_, line)| is_of_key(if from > 0 { line.trim_start() } else { line }));
-        found.next().map(|(number, _)| number + 1)
+    /// The line of a key; within a group, of one that is given as `group.key`.
+    fn line_of(&self, key: &str) -> Option<usize> {
+        let is_of = |line: &str, key: &str| {
+            let line = line.trim_start_matches(['"', '\'']);
+            let rest = line.strip_prefix(key).map(|rest| rest.trim_start_matches(['"', '\'']));
+            rest.is_some_and(|rest| rest.trim_start().starts_with(':'))
+        };
+        let (group, key) = key.split_once('.').unwrap_or((key, ""));
+        let first = self.text.lines().position(|line| is_of(line, group))?;
+        let is_within = |line: &&str| line.is_empty() || line.starts_with([' ', '\t', '#']);
+        let mut below = self.text.lines().skip(first + 1).take_while(is_within);
+        let further =
+            below.position(|line| !key.is_empty() && is_of(line.trim_start(), key)).map_or(0, |line| line + 1);
+        Some(first + 1 + further)
     }
 }
 

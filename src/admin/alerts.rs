@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use self::found::found;
@@ -23,13 +24,14 @@ use super::view::status::{AlertView, StatusView};
 use crate::alert::{Alert, AlertItem, AlertOrigin, AlertState, ConditionKind};
 use crate::clock::now_us;
 use crate::delivery::{AfterAnswer, Delivery, Outcome, Rehearsal, RehearsalEnd, Sinks};
-use crate::rules::AlertRule;
+use crate::rules::{AlertCondition, AlertRule};
 use crate::telemetry::{AlertLabels, Metrics};
 
 /// A person notices no difference; a status costs a millisecond.
 const INTERVAL: Duration = Duration::from_secs(2);
 
-/// After a start it takes some calls to find again what was so before: until then nothing is said to be over.
+/// After a start it takes some calls to find again what was so before: until MySQL was read for so long, nothing that an earlier process
+/// told is said to be over. That rowhook ended is over when it has run for `every`, so that one that is started again and again is not.
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// All attempts of one alert, whatever its retries: what it says is old then.
@@ -48,6 +50,20 @@ struct Shared {
     origin: AlertOrigin,
     file: LedgerFile,
     metrics: Arc<Metrics>,
+}
+
+/// The status at one moment, or why the loop gives none.
+struct Moment {
+    status: Result<StatusView, String>,
+    /// Since when MySQL is read without a problem.
+    reading_since: Option<Instant>,
+}
+
+/// A condition of an alert.
+struct Watched {
+    condition: AlertCondition,
+    /// False: the settings name it no more, and what was told of it is to be ended.
+    is_named: bool,
 }
 
 /// One alert with what was told by it.
@@ -81,31 +97,32 @@ impl Alerts {
         F: Fn() -> S + Sync,
         S: Future<Output = Option<Result<StatusView, String>>> + Send,
     {
-        let begun_at = Instant::now();
-        join_all(self.0.receivers.iter().map(|receiver| self.watch_for(receiver, &status, begun_at))).await;
-    }
-
-    async fn watch_for<F, S>(&self, receiver: &Receiver, status: &F, begun_at: Instant)
-    where
-        F: Fn() -> S,
-        S: Future<Output = Option<Result<StatusView, String>>>,
-    {
-        // What has not begun yet at the start is no condition.
-        let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            // While it ends, the end says why.
-            let Some(status) = status().await else { continue };
-            self.report_all(receiver, status.as_ref(), begun_at.elapsed() >= SETTLING).await;
+        if self.0.receivers.is_empty() {
+            return;
         }
+        let (sender, moments) = watch::channel(None);
+        let watched = self.0.receivers.iter().flat_map(|receiver| receiver.watched().map(move |it| (receiver, it)));
+        let watching = watched.map(|(receiver, watched)| self.watch_condition(receiver, watched, moments.clone()));
+        tokio::join!(observe(status, sender), join_all(watching));
     }
 
-    async fn report_all(&self, receiver: &Receiver, status: Result<&StatusView, &String>, is_settled: bool) {
-        for condition in &receiver.alert.conditions {
-            let Some(items) = found(condition, status, SystemTime::now()) else { continue };
-            let limits = AlertLimits::of(&receiver.alert, is_settled || condition.kind == ConditionKind::Ended);
-            let due = receiver.ledger().due(condition, items, limits, now_us());
+    /// Each condition by itself: one that is being sent holds up no other.
+    async fn watch_condition(
+        &self,
+        receiver: &Receiver,
+        watched: Watched,
+        mut moments: watch::Receiver<Option<Arc<Moment>>>,
+    ) {
+        let Watched { condition, is_named } = watched;
+        while moments.changed().await.is_ok() {
+            let Some(moment) = moments.borrow_and_update().clone() else { continue };
+            let items =
+                if is_named { found(&condition, moment.status.as_ref(), SystemTime::now()) } else { Some(Vec::new()) };
+            let Some(items) = items else { continue };
+            let settling = if condition.kind == ConditionKind::Ended { receiver.alert.every } else { SETTLING };
+            let is_settled = moment.reading_since.is_some_and(|since| since.elapsed() >= settling);
+            let limits = AlertLimits::of(&receiver.alert, is_settled || !is_named);
+            let due = receiver.ledger().due(&condition, items, limits, now_us());
             if let Some(alert) = due {
                 self.report(receiver, alert, SENDING_MAX).await;
             }
@@ -148,7 +165,7 @@ impl Alerts {
                     condition = kind.as_str(),
                     state = state.as_str(),
                     error,
-                    "alert not sent; it is sent again in a minute"
+                    "alert not sent"
                 );
                 receiver.ledger().failed(kind, error, now_us());
             }
@@ -172,8 +189,37 @@ impl Alerts {
 }
 
 impl Receiver {
+    fn watched(&self) -> impl Iterator<Item = Watched> + use<> {
+        let named = self.alert.conditions.iter().map(|condition| Watched { condition: *condition, is_named: true });
+        let is_named = |kind: &ConditionKind| self.alert.conditions.iter().any(|condition| condition.kind == *kind);
+        let told: Vec<ConditionKind> = self.ledger().firing().filter(|kind| !is_named(kind)).collect();
+        let left = told.into_iter().map(|kind| Watched { condition: AlertCondition::usual(kind), is_named: false });
+        named.chain(left).collect::<Vec<_>>().into_iter()
+    }
+
     fn ledger(&self) -> std::sync::MutexGuard<'_, AlertLedger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks for the status, again and again.
+async fn observe<F, S>(status: F, sender: watch::Sender<Option<Arc<Moment>>>)
+where
+    F: Fn() -> S,
+    S: Future<Output = Option<Result<StatusView, String>>>,
+{
+    // What has not begun yet at the start is no condition.
+    let mut ticks = tokio::time::interval_at(Instant::now() + INTERVAL, INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reading_since = None;
+    loop {
+        ticks.tick().await;
+        // While it ends, the end says why.
+        let Some(status) = status().await else { continue };
+        let source = status.as_ref().ok().and_then(|status| status.source.as_ref());
+        let is_reading = source.is_some_and(|source| source.problem.is_none());
+        reading_since = if is_reading { reading_since.or_else(|| Some(Instant::now())) } else { None };
+        sender.send_replace(Some(Arc::new(Moment { status, reading_since })));
     }
 }
 
@@ -197,10 +243,15 @@ pub async fn send(rule: &AlertRule, alert: &Alert, origin: &AlertOrigin, sinks: 
 /// # Errors
 /// A line for people: what the request lacks.
 pub fn rehearse(rule: &AlertRule, origin: &AlertOrigin) -> Result<(), String> {
-    for state in [AlertState::Firing, AlertState::Resolved] {
-        let delivery = Delivery::of(&rule.rule, &Arc::new(Alert::example(state, now_us()).change(origin)));
+    let now_us = now_us();
+    for alert in [
+        Alert::example(AlertState::Firing, now_us),
+        Alert::plain_example(now_us),
+        Alert::example(AlertState::Resolved, now_us),
+    ] {
+        let delivery = Delivery::of(&rule.rule, &Arc::new(alert.change(origin)));
         if let Err(end) = Rehearsal::begin(delivery) {
-            return Err(format!("state {}: {}", state.as_str(), why(&end).unwrap_or_default()));
+            return Err(format!("state {}: {}", alert.state.as_str(), why(&end).unwrap_or_default()));
         }
     }
     Ok(())

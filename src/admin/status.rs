@@ -60,6 +60,13 @@ impl Letters {
         Ok(Letters { all, blocked, awaiting: letters.awaiting_count(), by_rule })
     }
 
+    /// Those of rules that are not among the loop's.
+    fn besides(&self, status: &LoopStatus) -> u64 {
+        let is_known = |name: &str| status.rules.iter().any(|rule| rule.rule == name);
+        let by_rule = self.by_rule.iter().flatten();
+        by_rule.filter(|(name, _)| !is_known(name)).map(|(_, count)| count).sum()
+    }
+
     /// Those of one rule.
     fn of(&self, rule: &str) -> Option<u64> {
         self.by_rule.as_ref().map(|by_rule| by_rule.get(rule).copied().unwrap_or(0))
@@ -161,6 +168,7 @@ impl DaemonSnapshot<'_> {
             rules: status.rules.iter().map(|rule| self.rule(rule, sized.as_ref())).collect(),
             targets: status.targets.iter().map(|target| target_view(target, now_us)).collect(),
             dead_letters: letters.all,
+            dead_letters_of_removed_rules: letters.besides(status),
             blocked: letters.blocked,
             awaiting: letters.awaiting,
             ..of_process(data)

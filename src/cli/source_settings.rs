@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use anyhow::{anyhow, bail};
+use anyhow::bail;
 use uuid::Uuid;
 
 #[cfg(test)]
 use crate::config::TlsMode;
-use crate::config::{SourceSettings, TlsSettings, WriteSettings};
+use crate::config::{Error, SourceSettings, TlsSettings, WriteSettings};
 use crate::source::{self, EncryptedServers, Password, PasswordCommand, PasswordSource, Settings, SourceTls};
 use crate::write_back::Database;
 
@@ -36,7 +36,8 @@ pub(super) fn database(
     encrypted: &Arc<EncryptedServers>,
 ) -> anyhow::Result<Option<Database>> {
     let Some(given) = given else { return Ok(None) };
-    let mut settings = Settings::from_url(&given.url, Uuid::nil()).map_err(|error| anyhow!("--write-url: {error}"))?;
+    let mut settings = Settings::from_url(&given.url, Uuid::nil())
+        .map_err(|error| Error::invalid("write-url", "***", &error.to_string()))?;
     take_password(&mut settings, [given.password_file.map(PasswordSource::File), None], "write")?;
     settings.tls = tls(given.tls);
     settings.encrypted = Arc::clone(encrypted);

@@ -26,10 +26,9 @@ pub enum Error {
 pub enum GivenBy {
     Flag,
     Variable,
-    /// In the settings file, at this line, under this key.
+    /// In the settings file: `path:line`, where the line is known, under this key.
     File {
-        path: PathBuf,
-        line: usize,
+        place: String,
         key: String,
     },
 }
@@ -40,7 +39,7 @@ impl GivenBy {
         match self {
             GivenBy::Flag => format!("--{name} {value}"),
             GivenBy::Variable => format!("{}={value}", GivenBy::variable(name)),
-            GivenBy::File { path, line, key } => format!("{}:{line}: `{key}: {value}`", path.display()),
+            GivenBy::File { place, key } => format!("{place}: `{key}: {value}`"),
         }
     }
 
@@ -54,7 +53,7 @@ impl GivenBy {
         match self {
             GivenBy::Flag => String::new(),
             GivenBy::Variable => format!(" (in {})", GivenBy::variable(name)),
-            GivenBy::File { path, line, .. } => format!(" (in {}:{line})", path.display()),
+            GivenBy::File { place, .. } => format!(" (in {place})"),
         }
     }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use serde::Deserialize;
 
-use super::{Error, File, GivenBy};
+use super::{Error, File};
 
 /// How long entries are kept, where nothing is said.
 const KEEP_DEFAULT: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -78,9 +78,7 @@ impl JournalArgs {
 
 /// The value is in the group of the settings file.
 fn invalid_in(file: &File, name: &'static str, value: &str, expected: &str) -> Error {
-    let key = name.trim_start_matches("journal-");
-    let line = file.line_in_group("journal", key);
-    let by = GivenBy::File { path: file.path.clone(), line, key: format!("journal.{key}") };
+    let by = file.given_here(name.replace("journal-", "journal."));
     Error::Invalid { name, value: value.to_owned(), expected: expected.to_owned(), by }
 }
 

@@ -29,7 +29,9 @@ pub(super) fn malformed(path: &Path, text: &str, error: &YamlError) -> Error {
     let key = place.and_then(|(line, _)| key_at(text, line as usize)).unwrap_or("a setting");
     let message = match error {
         YamlError::SerdeUnknownField { field, expected, .. } => {
-            format!("unknown key `{field}`{}", instead(field, expected))
+            // A value that stands where a key should may be an address with a password.
+            let shown = if field.contains("://") || field.contains('@') { "***" } else { field };
+            format!("unknown key `{shown}`{}", instead(field, expected))
         }
         YamlError::DuplicateMappingKey { .. } => format!("key `{key}` is given twice; remove one of them"),
         YamlError::InvalidBooleanStrict { .. } => format!("`{key}` is true or false"),

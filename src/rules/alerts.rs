@@ -70,7 +70,7 @@ pub enum Threshold {
 
 impl AlertCondition {
     /// With the threshold that it has where none is written.
-    fn of(kind: ConditionKind) -> AlertCondition {
+    pub fn usual(kind: ConditionKind) -> AlertCondition {
         let minutes = |minutes: u64| Threshold::Lasts(Duration::from_secs(minutes * 60));
         let threshold = match kind {
             ConditionKind::Ended | ConditionKind::Disk => Threshold::Any,
@@ -98,10 +98,23 @@ impl AlertRule {
         if problems.is_empty() {
             return Ok(alerts);
         }
-        // The line may be one with a password.
-        problems.iter_mut().filter(|problem| problem.line_text.contains('@')).for_each(|p| p.line_text.clear());
+        // Lines of other settings, and those with a login, may hold a password.
+        let own = lines_of_alerts(text);
+        let is_shown = |problem: &Diagnostic| {
+            problem.place.is_some_and(|place| own.contains(&place.line)) && !problem.line_text.contains('@')
+        };
+        problems.iter_mut().filter(|problem| !is_shown(problem)).for_each(|problem| problem.line_text.clear());
         Err(Diagnostics(problems))
     }
+}
+
+/// The lines below `alerts`, up to the next key; none where they are not lines of their own.
+fn lines_of_alerts(text: &str) -> std::ops::Range<usize> {
+    let is_within = |line: &str| line.is_empty() || line.starts_with([' ', '-', '#', '\t']);
+    let Some(first) = text.lines().position(|line| line.trim_end() == "alerts:") else { return 0..0 };
+    let below = text.lines().skip(first + 1).take_while(|line| is_within(line)).count();
+    // Lines count from 1.
+    first + 2..first + 2 + below
 }
 
 /// An alert as written, apart from what makes it a rule.
@@ -149,7 +162,7 @@ impl NodeReader<'_> {
         }
         let conditions = match member(members, "conditions") {
             Some(node) => self.conditions(node),
-            None => ConditionKind::ALL.map(AlertCondition::of).to_vec(),
+            None => ConditionKind::ALL.map(AlertCondition::usual).to_vec(),
         };
         let every = member(members, "every")
             .and_then(|node| self.duration_from(EVERY_MIN, node, "every", DURATION_MAX))
@@ -165,9 +178,13 @@ impl NodeReader<'_> {
     /// A map of conditions with their thresholds, or a list of those that have the usual ones.
     fn conditions(&mut self, node: &Node) -> Vec<AlertCondition> {
         let names = ConditionKind::ALL.map(ConditionKind::as_str);
-        let of = |name: &str| ConditionKind::ALL.into_iter().find(|kind| kind.as_str() == name).map(AlertCondition::of);
+        let of =
+            |name: &str| ConditionKind::ALL.into_iter().find(|kind| kind.as_str() == name).map(AlertCondition::usual);
         let mut conditions = Vec::new();
         match &node.kind {
+            NodeKind::Map(members) if members.is_empty() => {
+                self.problem(node.at, "`conditions` names none; leave it out for all of them");
+            }
             NodeKind::Map(_) => {
                 for (key, value) in self.members(node, "`conditions`", &names).unwrap_or_default() {
                     let Some(usual) = of(&key.text) else { continue };
@@ -213,7 +230,9 @@ fn as_rule(node: &Node, members: Members<'_>) -> Node {
     let mut members: Vec<(Key, Node)> = of_rule.cloned().collect();
     let call = members.iter_mut().find(|(key, _)| key.text == "call").map(|(_, call)| call);
     if let Some(Node { at, kind: NodeKind::Map(call), .. }) = call
-        && !call.iter().any(|(key, _)| BODY_KEYS.contains(&key.text.as_str()))
+        && !call
+            .iter()
+            .any(|(key, node)| BODY_KEYS.contains(&key.text.as_str()) || (key.text == "method" && is_get(node)))
     {
         let key = Key { text: "body".to_owned(), at: *at };
         call.push((key, Node::text("{{ row }}", *at)));
@@ -221,6 +240,11 @@ fn as_rule(node: &Node, members: Members<'_>) -> Node {
     let mut rule = node.clone();
     rule.kind = NodeKind::Map(members);
     rule
+}
+
+/// A GET has no body.
+fn is_get(node: &Node) -> bool {
+    matches!(&node.kind, NodeKind::Scalar { text, .. } if text == "GET")
 }
 
 fn unknown_columns(rule: &Rule, path: &Path, text: &str) -> Vec<Diagnostic> {

@@ -293,6 +293,26 @@ fn a_wrong_value_is_named_with_the_place_that_it_comes_from() {
         run("NOTHING", "1", "# sizes\ndata: data\nwindow: 0\n", &[]),
         format!("rowhook: error: rowhook.yaml:3: `window: 0`{range}")
     );
+    for file in ["\"window\": 0\n", "'window' : 0\n"] {
+        assert_eq!(
+            run("NOTHING", "1", file, &[]),
+            format!("rowhook: error: rowhook.yaml:1: `window: 0`{range}"),
+            "{file}"
+        );
+    }
+    let in_one_line = run("NOTHING", "1", "{data: data, window: 0}\n", &[]);
+    assert_eq!(in_one_line, format!("rowhook: error: rowhook.yaml: `window: 0`{range}"));
+    let said = run("NOTHING", "1", "write_url: postgres://db\n", &[]);
+    assert!(said.starts_with("rowhook: error: rowhook.yaml:1: `write_url: ***`: mysql setting `url`: "), "{said}");
+    let said = run("NOTHING", "1", "mysql://user:secret@127.0.0.1: 3\n", &[]);
+    assert!(said.contains("unknown key `***`") && !said.contains("secret"), "{said}");
+    let said = run(
+        "NOTHING",
+        "1",
+        "journal: {max: 1 MiB}\nalerts:\n  - name: a\n    call: {url: 'http://a.test/', body: {max: 5}}\n",
+        &[],
+    );
+    assert!(said.starts_with("rowhook: error: rowhook.yaml:1: `journal.max: 1 MiB`"), "{said}");
     let said = run("NOTHING", "1", "journal:\n  keep: 7d\n  max: 1 MiB\n", &[]);
     assert!(said.starts_with("rowhook: error: rowhook.yaml:3: `journal.max: 1 MiB`: expected a size"), "{said}");
     let said = run("ROWHOOK_WINDOW", "many", "", &[]);

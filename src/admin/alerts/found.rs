@@ -6,7 +6,7 @@
 use std::time::{Duration, SystemTime};
 
 use super::super::attention;
-use super::super::view::status::{AttentionView, RuleView, StatusView, state};
+use super::super::view::status::{AttentionView, RuleView, StatusView, TargetView, state};
 use crate::alert::{AlertItem, ConditionKind};
 use crate::clock::since_epoch_us;
 use crate::in_words;
@@ -45,8 +45,10 @@ pub(super) fn found(
             let lines = attention::late(status, after, now).into_iter().filter(|line| !is_of_paused(line, status));
             lines.map(|line| late(line, status, now)).collect()
         }
+        // While nothing is read, nothing is called either.
+        ConditionKind::Unavailable if problem.is_some() && !status.targets.iter().any(is_unavailable) => return None,
         ConditionKind::Unavailable => {
-            let targets = status.targets.iter().filter(|target| target.state == state::UNAVAILABLE);
+            let targets = status.targets.iter().filter(|target| is_unavailable(target));
             let of = |target| AlertItem {
                 since_us: since(target_since(target)),
                 rules: Vec::new(),
@@ -79,7 +81,11 @@ pub(super) fn found(
 
 const LIST: &str = "rowhook dead-letters list";
 
-fn target_since(target: &super::super::view::status::TargetView) -> Option<&str> {
+fn is_unavailable(target: &TargetView) -> bool {
+    target.state == state::UNAVAILABLE
+}
+
+fn target_since(target: &TargetView) -> Option<&str> {
     target.unavailable_since.as_deref()
 }
 
@@ -92,11 +98,12 @@ fn is_of_paused(line: &AttentionView, status: &StatusView) -> bool {
     status.rules.iter().any(|rule| is_paused(rule) && line.rules.contains(&rule.rule))
 }
 
-/// A late rule has been late since the commit of its oldest change.
+/// A late rule has been late since the commit of its oldest change. Where that was not read yet, as after a start, the lag is a bound and
+/// may be none at all: then the time begins when it is first found.
 fn late(line: AttentionView, status: &StatusView, now: SystemTime) -> AlertItem {
-    let of = |name: &String| status.rules.iter().find(|rule| rule.rule == *name).and_then(|rule| rule.lag_seconds);
-    let lag = line.rules.iter().filter_map(of).fold(0.0, f64::max);
-    let begun = Duration::try_from_secs_f64(lag).ok().and_then(|lag| now.checked_sub(lag));
+    let rules = || line.rules.iter().filter_map(|name| status.rules.iter().find(|rule| rule.rule == *name));
+    let lag = rules().filter(|rule| !rule.lag_is_bound).filter_map(|rule| rule.lag_seconds).fold(0.0, f64::max);
+    let begun = Duration::try_from_secs_f64(lag).ok().filter(|lag| !lag.is_zero()).and_then(|lag| now.checked_sub(lag));
     AlertItem { since_us: begun.map(since_epoch_us), ..item(line) }
 }
 
@@ -111,6 +118,10 @@ fn dead_letters(condition: &AlertCondition, status: &StatusView) -> Vec<AlertIte
     };
     let mut items: Vec<AlertItem> = status.rules.iter().filter_map(of_rule).collect();
     items.sort_by_key(|item| std::cmp::Reverse(item.count));
+    if let Some(count) = at_least(condition, status.dead_letters_of_removed_rules) {
+        let text = format!("{} of rules that are not in the rule files", text(count));
+        items.push(AlertItem { count, fix: Some(LIST.to_owned()), ..AlertItem::new(text) });
+    }
     let is_counted = status.rules.iter().any(|rule| rule.dead_letters.is_some());
     if let (false, Some(count)) = (is_counted, at_least(condition, status.dead_letters)) {
         items.push(AlertItem { count, fix: Some(LIST.to_owned()), ..AlertItem::new(text(count)) });
@@ -126,3 +137,6 @@ fn at_least(condition: &AlertCondition, count: u64) -> Option<u64> {
 fn since(at: Option<&str>) -> Option<u64> {
     humantime::parse_rfc3339(at?).ok().map(since_epoch_us)
 }
+
+#[cfg(test)]
+mod tests;

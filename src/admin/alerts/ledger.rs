@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert::{Alert, AlertItem, AlertState, ConditionKind};
 use crate::in_words::span;
+use crate::printable::shortened;
 use crate::rules::{AlertCondition, AlertRule, Threshold};
+
+/// More is no title, but a text.
+const TITLE_CHARACTERS_MAX: usize = 300;
 
 /// An alert that could not be sent waits for so long.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
@@ -39,10 +43,7 @@ pub(super) struct AlertLedger {
     #[serde(skip)]
     first_found_us: BTreeMap<(ConditionKind, String), u64>,
     #[serde(skip)]
-    failure: Option<SendFailure>,
-    /// Not before this moment, after a failure.
-    #[serde(skip)]
-    again_at_us: BTreeMap<ConditionKind, u64>,
+    failures: BTreeMap<ConditionKind, SendFailure>,
 }
 
 /// What was told last of a condition.
@@ -66,6 +67,8 @@ struct LastReport {
 pub(super) struct SendFailure {
     pub since_us: u64,
     pub error: String,
+    /// It is tried again at this moment.
+    again_at_us: u64,
 }
 
 impl AlertLedger {
@@ -79,10 +82,17 @@ impl AlertLedger {
     ) -> Option<Alert> {
         let kind = condition.kind;
         let items = self.lasting(condition, found, now_us);
-        if self.again_at_us.get(&kind).is_some_and(|at| now_us < *at) {
-            return None;
+        if let Some(told) = self.reported.get_mut(&kind) {
+            told.forget_gone(&items);
         }
         let firing = self.reported.get(&kind).filter(|told| told.is_firing);
+        if items.is_empty() && firing.is_none() {
+            // There is nothing left that could not be sent.
+            self.failures.remove(&kind);
+        }
+        if self.failures.get(&kind).is_some_and(|failure| now_us < failure.again_at_us) {
+            return None;
+        }
         let Some(worst) = items.first() else {
             let told = firing.filter(|told| told.is_own || limits.may_end)?;
             let lasted = span(Duration::from_micros(now_us.saturating_sub(told.since_us)));
@@ -90,7 +100,10 @@ impl AlertLedger {
             let (since_us, state) = (told.since_us, AlertState::Resolved);
             return Some(Alert { kind, state, title, items: Vec::new(), since_us, at_us: now_us });
         };
-        let waited = |told: &LastReport, time: Duration| now_us.saturating_sub(told.fired_at_us) >= micros(time);
+        // A time to come is that of another clock.
+        let waited = |told: &LastReport, time: Duration| {
+            now_us.checked_sub(told.fired_at_us).is_none_or(|since_us| since_us >= micros(time))
+        };
         let is_due = match (self.reported.get(&kind), firing) {
             (None, _) => true,
             (Some(told), None) => waited(told, limits.every),
@@ -107,7 +120,7 @@ impl AlertLedger {
             Some(told) => told.since_us,
             None => items.iter().filter_map(|item| item.since_us).min().unwrap_or(now_us),
         };
-        let title = format!("{}{more}", worst.text);
+        let title = format!("{}{more}", shortened(&worst.text, TITLE_CHARACTERS_MAX));
         is_due.then_some(Alert { kind, state: AlertState::Firing, title, items, since_us, at_us: now_us })
     }
 
@@ -133,8 +146,7 @@ impl AlertLedger {
     /// The alert has arrived.
     pub(super) fn sent(&mut self, alert: Alert) {
         let Alert { kind, state, title, items, since_us, at_us } = alert;
-        self.failure = None;
-        self.again_at_us.remove(&kind);
+        self.failures.remove(&kind);
         match state {
             AlertState::Firing => {
                 let subjects = items.iter().flat_map(subjects_of).collect();
@@ -153,9 +165,8 @@ impl AlertLedger {
 
     /// The alert did not arrive.
     pub(super) fn failed(&mut self, kind: ConditionKind, error: String, now_us: u64) {
-        let since_us = self.failure.as_ref().map_or(now_us, |failure| failure.since_us);
-        self.failure = Some(SendFailure { since_us, error });
-        self.again_at_us.insert(kind, now_us + micros(AFTER_FAILURE));
+        let since_us = self.failures.get(&kind).map_or(now_us, |failure| failure.since_us);
+        self.failures.insert(kind, SendFailure { since_us, error, again_at_us: now_us + micros(AFTER_FAILURE) });
     }
 
     pub(super) fn firing(&self) -> impl Iterator<Item = ConditionKind> {
@@ -166,13 +177,22 @@ impl AlertLedger {
         self.reported.values().map(|told| told.sent_at_us).max()
     }
 
-    /// Since when no alert arrives, and why.
+    /// Since when something can't be sent, and why.
     pub(super) fn failure(&self) -> Option<&SendFailure> {
-        self.failure.as_ref()
+        self.failures.values().min_by_key(|failure| failure.since_us)
     }
 }
 
 impl LastReport {
+    /// What is gone and comes back is told again.
+    fn forget_gone(&mut self, items: &[AlertItem]) {
+        let now: BTreeMap<String, u64> = items.iter().flat_map(subjects_of).collect();
+        self.subjects.retain(|name, _| now.contains_key(name));
+        for (name, count) in &mut self.subjects {
+            *count = (*count).min(now[name]);
+        }
+    }
+
     /// Whether there is something that was not told: one more, or more dead letters.
     fn lacks(&self, items: &[AlertItem]) -> bool {
         let is_told = |(name, count): (String, u64)| self.subjects.get(&name).is_some_and(|told| *told >= count);

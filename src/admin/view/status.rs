@@ -60,6 +60,9 @@ pub struct StatusView {
     #[serde(default)]
     pub attention: Vec<AttentionView>,
     pub dead_letters: u64,
+    /// Those of rules that are not in the rule files; 0 where there are too many to count them by rule.
+    #[serde(default)]
+    pub dead_letters_of_removed_rules: u64,
     /// Deliveries that wait in the store behind a dead letter of their key; no dead letters.
     #[serde(default)]
     pub blocked: u64,

@@ -91,6 +91,7 @@ fn what_is_wrong_is_named_with_its_place() {
         (&format!("\n  - {{name: a, {CALL}, conditions: [lat]}}"), "not `lat`; did you mean `late`?"),
         (&format!("\n  - {{name: a, {CALL}, conditions: {{lat: 5m}}}}"), "unknown key `lat` in `conditions`"),
         (&format!("\n  - {{name: a, {CALL}, conditions: {{late: 5}}}}"), "`conditions.late`"),
+        (&format!("\n  - {{name: a, {CALL}, conditions: {{}}}}"), "`conditions` names none"),
         (&format!("\n  - {{name: a, {CALL}, conditions: {{disk: 5}}}}"), "write `disk: true`"),
         (&format!("\n  - {{name: a, {CALL}, conditions: {{dead_letters: 0}}}}"), "must be a whole number from 1"),
         (&format!("\n  - {{name: a, {CALL}}}\n  - {{name: a, {CALL}}}"), "3:5: there are two alerts `a`"),
@@ -132,7 +133,25 @@ fn the_alerts_of_the_documentation_load_and_make_requests() {
 }
 
 #[test]
-fn a_line_with_a_login_is_not_shown() {
-    let error = load("alerts:\n  - {name: a, call: {url: 'http://user:secret@a.test/'}}\n").expect_err("a login");
-    assert!(!error.contains("secret@"), "{error}");
+fn no_line_of_another_setting_and_none_with_a_login_is_shown() {
+    for text in [
+        "alerts:\n  - {name: a, call: {url: 'http://user:secret@a.test/'}}\n",
+        "mysql: &m mysql://user:secret@db\nalerts:\n  - {name: a}\n",
+        "mysql_password_command: !x 'echo secret'\nalerts:\n  - {name: a}\n",
+        "{mysql: 'mysql://user:secret', alerts: [{name: a}]}\n",
+        "alerts:\n  - {name: a}\nmysql_password_command: !x 'echo secret'\n",
+    ] {
+        let error = load(text).expect_err("a problem");
+        assert!(!error.contains("secret"), "{error}");
+    }
+    let error =
+        load("window: 5\nalerts:\n- name: a\n  colour: red\n  call: {url: 'http://a.test/'}\n").expect_err("a key");
+    assert!(error.contains("|   colour: red"), "{error}");
+}
+
+#[test]
+fn a_get_has_no_body() {
+    let alert = one("{name: a, call: {method: GET, url: 'http://a.test/{{ row.state }}'}}");
+    let sent = body(&alert, AlertState::Firing);
+    assert!(sent.contains("http://a.test/firing") && !sent.contains("--data"), "{sent}");
 }

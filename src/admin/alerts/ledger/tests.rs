@@ -59,6 +59,10 @@ fn what_comes_to_it_waits_until_the_interval_is_over() {
     check(&mut world, 20, &[rule("a", 3), rule("b", 1)], "");
     check(&mut world, 21, &[rule("a", 4)], "firing: a 4");
     check(&mut world, 40, &[rule("a", 2)], "");
+    // What was discarded and comes again is more.
+    check(&mut world, 41, &[rule("a", 3)], "firing: a 3");
+    check(&mut world, 42, &[rule("b", 9)], "");
+    check(&mut world, 52, &[rule("a", 3), rule("b", 9)], "firing: a 3 (and 1 more)");
 }
 
 #[test]
@@ -127,4 +131,9 @@ fn an_alert_that_does_not_arrive_is_due_again_after_a_minute() {
     world.ledger.failed(ConditionKind::Disk, "refused".to_owned(), 15 * MINUTE_US);
     check(&mut world, 17, &[], "resolved: resolved after 7m 0s: 1 GB left");
     assert_eq!(world.ledger.firing().count(), 0);
+    // One that was not sent and is over is no failure any more.
+    world.due(40, &item).expect("due");
+    world.ledger.failed(ConditionKind::Disk, "refused".to_owned(), 40 * MINUTE_US);
+    check(&mut world, 40, &[], "");
+    assert_eq!(world.ledger.failure(), None);
 }

@@ -12,10 +12,11 @@
 //! - healthy rows/s beside rows that their API always answers with 500;
 //! - calls/s of operations, whose every action is written down before and after it, beside plain calls;
 //! - milliseconds from COMMIT to arrival of single rows at 10/s; from process start to the first delivery;
+//! - what a million dead letters take, and how long an operator waits beside them;
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `batches`,
-//! `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `letters`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -25,6 +26,7 @@ mod support;
 mod bare_loop;
 mod counter;
 mod isolation;
+mod letters;
 mod operations;
 mod poisoned;
 
@@ -74,6 +76,9 @@ fn main() {
     }
     if wanted("poisoned") {
         bench.poisoned();
+    }
+    if wanted("letters") {
+        bench.letters();
     }
     if wanted("memory") {
         bench.large_transaction();
@@ -288,7 +293,11 @@ impl Program {
     }
 
     fn with_rule(server: &MysqlServer, rule: &str, after: &str) -> Program {
-        let directory = tempfile::tempdir().expect("a directory");
+        Program::on(server, rule, after, tempfile::tempdir().expect("a directory"))
+    }
+
+    /// With the data that the directory may have.
+    fn on(server: &MysqlServer, rule: &str, after: &str, directory: tempfile::TempDir) -> Program {
         let rules = directory.path().join("rules");
         std::fs::create_dir(&rules).expect("a rules directory");
         std::fs::write(rules.join("bench.yaml"), rule).expect("a rule file");

@@ -307,12 +307,13 @@ impl File {
             argument.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         };
         let is_variable = is_set(&GivenBy::variable(name));
-        if arguments.iter().any(is_typed) || (!is_variable && self.path.as_os_str().is_empty()) {
+        let is_written = self.text.contains(&error::key(name));
+        if arguments.iter().any(is_typed) || !(is_variable || is_written) {
             GivenBy::Flag
         } else if is_variable {
             GivenBy::Variable
         } else {
-            // Neither typed nor set: it can only be written, perhaps in quotes or in one line with others.
+            // Perhaps in quotes, or in one line with others.
             self.given_here(error::key(name))
         }
     }

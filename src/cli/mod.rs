@@ -203,11 +203,14 @@ fn located(error: anyhow::Error, file: &File) -> anyhow::Error {
     match error.downcast::<source::Error>() {
         Ok(source::Error::Setting { setting, problem }) => {
             let name = match setting {
-                "url" => "mysql",
-                "user" => "mysql-user",
-                other => other,
+                "url" => Some("mysql"),
+                "user" => Some("mysql-user"),
+                // That of either server.
+                "password" => None,
+                other => Some(other),
             };
-            source::Error::Setting { setting, problem: format!("{problem}{}", given_by(name).place(name)) }.into()
+            let place = name.map_or(String::new(), |name| given_by(name).place(name));
+            source::Error::Setting { setting, problem: format!("{problem}{place}") }.into()
         }
         Ok(other) => other.into(),
         Err(error) => error,

@@ -127,6 +127,12 @@ pub(super) fn terminal_width() -> Option<u16> {
     Table::new().width().filter(|_| io::stdout().is_terminal())
 }
 
+/// How many lines the terminal shows.
+pub(super) fn terminal_height() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_row)).filter(|rows| *rows > 0)
+}
+
 /// The special columns of a table, by their index from 0.
 #[derive(Debug, Default)]
 pub(super) struct Columns {

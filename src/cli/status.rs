@@ -17,6 +17,7 @@ use super::{CommandVerdict, output, signals};
 use crate::admin::view::status::{AttentionView, RuleView, StatusView};
 use crate::admin::{LATE_AFTER, attention};
 use crate::config::{DataArgs, File};
+use crate::in_words::count;
 
 /// How often the page is drawn again.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -103,7 +104,7 @@ async fn watch(args: StatusArgs, file: &File) -> anyhow::Result<CommandVerdict> 
     loop {
         let status = inspect(&args, file).await?;
         let text = page::text(&status, SystemTime::now(), output::terminal_width());
-        let drawn = if is_terminal { in_place(&text) } else { format!("{text}\n") };
+        let drawn = if is_terminal { in_place(&text, output::terminal_height()) } else { format!("{text}\n") };
         if output::write(drawn.as_bytes())? == output::Reader::Gone {
             return Ok(CommandVerdict::Done);
         }
@@ -114,9 +115,22 @@ async fn watch(args: StatusArgs, file: &File) -> anyhow::Result<CommandVerdict> 
     }
 }
 
-/// From the screen's first line on: each line replaces what stood there, and nothing flickers.
-fn in_place(text: &str) -> String {
-    format!("\x1b[H{}\x1b[J", text.replace('\n', "\x1b[K\n"))
+/// From the screen's first line on: each line replaces what stood there, and nothing flickers. What the terminal has no lines for is
+/// counted, so that the headline is never scrolled off.
+fn in_place(text: &str, height: Option<usize>) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let end = "\x1b[K\n";
+    match height.filter(|height| lines.len() >= *height) {
+        None => format!("\x1b[H{}{end}\x1b[J", lines.join(end)),
+        Some(height) => {
+            let shown = height.saturating_sub(1).max(1).min(lines.len());
+            let more = format!(
+                "... {}: make the terminal higher",
+                count((lines.len() - shown) as u64, "more line", "more lines")
+            );
+            format!("\x1b[H{}{end}{more}\x1b[K\x1b[J", lines[..shown].join(end))
+        }
+    }
 }
 
 /// Waits until nothing is unresolved that was committed before this was called.
@@ -201,5 +215,16 @@ mod tests {
         ] {
             assert_eq!(is_caught_up(&status, began), expected, "{:?}", status.rules[0]);
         }
+    }
+
+    #[test]
+    fn a_page_that_is_higher_than_the_terminal_keeps_its_first_lines() {
+        let page = "late\nrule a\nrule b\nrule c\n";
+        let plain = |height| in_place(page, height).replace("\x1b[K", "").replace("\x1b[H", "").replace("\x1b[J", "");
+        assert_eq!(plain(None), page);
+        assert_eq!(plain(Some(5)), page);
+        assert_eq!(plain(Some(4)), "late\nrule a\nrule b\n... 1 more line: make the terminal higher");
+        assert_eq!(plain(Some(2)), "late\n... 3 more lines: make the terminal higher");
+        assert_eq!(plain(Some(1)), "late\n... 3 more lines: make the terminal higher");
     }
 }

@@ -70,6 +70,17 @@ pub(super) fn load(file: &File) -> Result<Vec<AlertRule>, FaultyAlerts> {
     loaded.map_err(|diagnostics| FaultyAlerts { diagnostics })
 }
 
+/// The same; a WARN says which of them can't be sent as they are.
+pub(super) fn load_to_send(file: &File) -> Result<Vec<AlertRule>, FaultyAlerts> {
+    let alerts = load(file)?;
+    for alert in &alerts {
+        if let Some(why) = unsendable(alert) {
+            tracing::warn!(alert = alert.rule.name, why, "this alert can't be sent");
+        }
+    }
+    Ok(alerts)
+}
+
 /// The name of this machine.
 pub(super) fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

@@ -44,11 +44,16 @@ pub(super) struct TimeArgs {
     #[arg(long, help_heading = "Conditions", value_name = "TIME", value_parser = moment, conflicts_with = "older_than")]
     until: Option<SystemTime>,
     /// The same as --until, with a duration such as 2h or 30d
-    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = duration)]
     older_than: Option<Duration>,
     /// The same as --since, with a duration such as 15m
-    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, help_heading = "Conditions", value_name = "DURATION", value_parser = duration)]
     newer_than: Option<Duration>,
+}
+
+/// A duration as it is typed.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text).map_err(|_| "expected a duration such as 30s, 15m or 2h".to_owned())
 }
 
 impl TimeArgs {

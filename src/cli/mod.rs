@@ -110,7 +110,7 @@ enum Command {
     /// Show the positions in the binlog, or move them past a transaction or onto another binlog
     #[command(subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     Position(position::PositionCommand),
-    /// List, show, export, replay, resolve and discard dead letters: deliveries that were given up
+    /// List, show, edit, export, replay, resolve and discard dead letters: deliveries that were given up
     #[command(visible_alias = "dlq", subcommand, arg_required_else_help = true, disable_help_subcommand = true)]
     DeadLetters(dead_letters::DeadLettersCommand),
     /// List and show what was delivered, if a journal is kept

@@ -31,7 +31,7 @@ use crate::journal::Journal;
 use crate::outcome::DeliveryLog;
 use crate::pipeline::{ChangeSource, Limits, Pipeline, RangeReplays};
 use crate::position::{Position, Start};
-use crate::rules::{AlertRule, IfMissing, RuleFilesState, RuleSet};
+use crate::rules::{IfMissing, RuleFilesState, RuleSet};
 use crate::source::{self, EncryptedServers, Settings};
 use crate::store::{FormerIds, Saved, Store};
 use crate::telemetry::Metrics;
@@ -78,12 +78,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let journal = args.journal.resolve(file)?;
     let log = args.log.resolve(file)?;
     let proxy = call_settings::proxy(args.calls, file)?;
-    let alerts = alert::load(file)?;
-    for alert in &alerts {
-        if let Some(why) = alert::unsendable(alert) {
-            tracing::warn!(alert = alert.rule.name, why, "this alert can't be sent");
-        }
-    }
+    let alerts = alert::load_to_send(file)?;
     let directory = args.rules.resolve(file);
     let (state, rules) = rule_files::inspect_and_load(&directory, database.as_ref())?;
     let rules = Arc::new(rules);
@@ -109,7 +104,9 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
         );
     }
     let client = client.await??;
-    let alert_sinks = Sinks::new(client.clone(), None);
+    let metrics = Arc::new(Metrics::default());
+    let origin = (alert::host(), source.address());
+    let alerts = Alerts::new(alerts, Sinks::new(client.clone(), None), &data, origin, metrics.clone());
     let sinks = Sinks::new(client, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     if proxy_shown != "none" {
@@ -118,7 +115,6 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     let files = RuleFiles { directory, state, database };
     // From here on signals are handled.
     let signals = Signals { stop: signals::stop_on_signal(settings.shutdown_timeout)?, reload: signals::reload()? };
-    let alerts = (alerts, alert_sinks);
     work(Parts {
         source,
         settings,
@@ -132,6 +128,7 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
         saved,
         sinks,
         alerts,
+        metrics,
         signals,
         data,
     })
@@ -153,8 +150,8 @@ struct Parts {
     socket: ControlSocket,
     saved: Saved,
     sinks: Sinks,
-    /// With connections of their own.
-    alerts: (Vec<AlertRule>, Sinks),
+    alerts: Alerts,
+    metrics: Arc<Metrics>,
     signals: Signals,
     data: PathBuf,
 }
@@ -185,10 +182,10 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         saved,
         sinks,
         alerts,
+        metrics,
         signals,
         data,
     } = parts;
-    let metrics = Arc::new(Metrics::default());
     let (stop, state) = (signals.stop, files.state);
     let limits = Limits {
         window_deliveries: settings.window_deliveries,
@@ -212,9 +209,6 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let if_missing = if settings.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
     let rule_source = rule_source(files, reader.clone(), if_missing);
     let reading = ChangeSource { settings: source, start: settings.start, if_missing, status };
-    let (alert_rules, alert_sinks) = alerts;
-    let origin = (alert::host(), address.clone());
-    let alerts = Alerts::new(alert_rules, alert_sinks, &data, origin, metrics.clone());
     let source = source_watch::of(address, source_status);
 
     let (commands, received) = mpsc::channel(COMMANDS_WAITING_MAX);
@@ -233,8 +227,6 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     let (letter_drops, dropping) =
         LetterDrops::new(letters.clone(), rules_now(&live), metrics.clone(), DropTimes::default());
     beside.spawn(dropping);
-    let started_at_us = now_us();
-    let of_alerts = alerts.clone();
     let control = Control {
         commands,
         letters,
@@ -242,17 +234,12 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
         source,
         backlog,
         storage,
-        alerts: of_alerts,
+        alerts: alerts.clone(),
         letter_drops,
         data,
-        started_at_us,
+        started_at_us: now_us(),
     };
-    let asked = control.clone();
-    let status = move || {
-        let asked = asked.clone();
-        async move { asked.status_or_silence().await }
-    };
-    beside.spawn(alerts.clone().watch(status));
+    beside.spawn(watch_for_alerts(alerts.clone(), control.clone()));
     let (asked, of_source) = (control.commands.clone(), control.source.clone());
     let health = Health { commands: asked, pulse, store: store.clone(), source: of_source, stopping: stop.clone() };
     if let Some(port) = port {
@@ -283,6 +270,15 @@ async fn end_of_log_at_upgrade(source: &Settings, saved: &Saved) -> Option<Posit
         return None;
     }
     source::locate(source, &Start::Latest).await.ok()
+}
+
+/// Reports by the alerts what the status shows, until it is dropped.
+async fn watch_for_alerts(alerts: Alerts, control: Control) {
+    let status = || {
+        let control = control.clone();
+        async move { control.status_or_silence().await }
+    };
+    alerts.watch(status).await;
 }
 
 fn rules_now(live: &LiveRules) -> RulesNow {

@@ -12,6 +12,7 @@ use anyhow::bail;
 use clap::ValueEnum;
 use tokio::time::Instant;
 
+use super::conditions::duration;
 use super::reach::{self, Reach};
 use super::{CommandVerdict, output, signals};
 use crate::admin::view::status::{AttentionView, RuleView, StatusView};
@@ -53,10 +54,10 @@ pub(super) struct StatusArgs {
     #[arg(long, value_name = "WHAT")]
     wait: Option<WaitFor>,
     /// Wait at most this long
-    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration, requires = "wait")]
     timeout: Duration,
     /// A rule counts as late from this lag on [default: 30s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
     late_after: Option<Duration>,
     #[command(flatten)]
     data: DataArgs,

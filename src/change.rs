@@ -310,9 +310,13 @@ impl DeliveryId {
         DeliveryId(Uuid::new_v5(&DELIVERY_NAMESPACE, name.as_bytes()))
     }
 
-    /// Identity of this delivery's call with an edited body: a version 5 UUID over `ID//edit/NUMBER`. No step is named so.
-    pub fn of_edit(&self, number: u32) -> DeliveryId {
-        self.of_action("/edit", number)
+    /// Identity of this delivery's call with an edited body: a version 5 UUID over `ID//edit/NUMBER/BODY`, so that no other body ever has it:
+    /// another dead letter of the delivery counts its edits from 1 again. No step is named so.
+    pub fn of_edit(&self, number: u32, body: &[u8]) -> DeliveryId {
+        DeliveryId::of_name(|hash| {
+            hash.update(format!("{self}//edit/{number}/"));
+            hash.update(body);
+        })
     }
 }
 
@@ -368,10 +372,10 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_edit_is_the_version_5_uuid_of_the_delivery_id_and_its_number() {
+    fn the_id_of_an_edit_is_the_version_5_uuid_of_the_delivery_id_its_number_and_its_body() {
         let id = DeliveryId(Uuid::from_u128(7));
-        for number in [1, u32::MAX] {
-            assert_eq!(id.of_edit(number), named(&format!("{id}//edit/{number}")));
+        for (number, body) in [(1, "{}"), (1, "[]"), (u32::MAX, "{}")] {
+            assert_eq!(id.of_edit(number, body.as_bytes()), named(&format!("{id}//edit/{number}/{body}")));
         }
     }
 

@@ -26,11 +26,13 @@ pub(super) fn head_view(store: &Store, head: &DeadLetterHead) -> LetterView {
 pub(super) fn whole_view(store: &Store, letter: &DeadLetter) -> LetterView {
     let head = head_view(store, &letter.head);
     let body = letter.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
+    let sent_under = letter.body.as_ref().zip(letter.head.standing_edit());
+    let sent_under = sent_under.map(|(body, edit)| letter.head.delivery_id.of_edit(edit.number, body).to_string());
     LetterView {
         key: Some(key(&letter.change)),
         transaction: Some(transaction_view(&letter.change)),
         change: Some(event(&letter.change, &letter.head)),
-        edit: head.edit.clone().map(|edit| EditView { body, ..edit }),
+        edit: head.edit.clone().map(|edit| EditView { body, idempotency_key: sent_under, ..edit }),
         ..head
     }
 }
@@ -57,7 +59,7 @@ fn view(head: &DeadLetterHead) -> LetterView {
             .resolved
             .as_ref()
             .map(|resolved| ResolvedView { note: resolved.note.to_string(), at: rfc3339(resolved.at_us) }),
-        edit: head.edit.as_ref().map(|edit| EditView::of(head.delivery_id, edit)),
+        edit: head.edit.as_ref().map(EditView::of),
         saga: None,
         transaction: None,
         change: None,

@@ -389,7 +389,7 @@ impl Keeper {
 
     /// Has letters of a rule removed, but for those that are being sent. Returns how many were, and how many stay.
     async fn drop_letters(&mut self, rule: &str, numbers: Vec<u64>) -> Result<(u64, u64), Error> {
-        let UpdatedLetters { written, under_way } = self.letters.update(LetterUpdate::Remove(numbers)).await?;
+        let UpdatedLetters { written, under_way } = self.letters.update(LetterUpdate::Drop(numbers)).await?;
         self.metrics.letters_dropped.get_or_create(&RuleLabel { rule: rule.to_owned() }).inc_by(written.removed);
         if let Some(kept) = self.kept.get_mut(rule) {
             kept.dropped += written.removed;

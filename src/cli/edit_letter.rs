@@ -54,6 +54,8 @@ enum Typed {
     Body(Vec<u8>),
     InEditor {
         body: Vec<u8>,
+        /// The edit that the editor began with; 0: none.
+        base: u32,
         file: EditedFile,
     },
     /// The editor was left without a change.
@@ -66,7 +68,7 @@ pub(super) async fn run(args: EditArgs, file: &File) -> anyhow::Result<CommandVe
     let number = args.number;
     let load = || rule_files::load_without_secrets(&rules);
     if args.revert {
-        let request = EditRequest { number, body_base64: None };
+        let request = EditRequest { number, body_base64: None, base: None };
         let reverted = Reach::open(&data).await?.edit(&request, load).await?;
         let EditedLetter { edit, idempotency_key } = &reverted;
         let said = format!(
@@ -74,15 +76,15 @@ pub(super) async fn run(args: EditArgs, file: &File) -> anyhow::Result<CommandVe
         );
         return shown(&args, &reverted, &said);
     }
-    let (body, in_editor) = match typed(&args, &data, load).await? {
-        Typed::Body(body) => (body, None),
-        Typed::InEditor { body, file } => (body, Some(file)),
+    let (body, base, in_editor) = match typed(&args, &data, load).await? {
+        Typed::Body(body) => (body, None, None),
+        Typed::InEditor { body, base, file } => (body, Some(base), Some(file)),
         Typed::Unchanged => {
             output::print("nothing was changed\n")?;
             return Ok(CommandVerdict::Done);
         }
     };
-    let request = EditRequest { number, body_base64: Some(STANDARD.encode(body)) };
+    let request = EditRequest { number, body_base64: Some(STANDARD.encode(body)), base };
     let edited = async { Reach::open(&data).await?.edit(&request, load).await };
     let edited = edited.await.map_err(|error| match in_editor {
         Some(mut file) => anyhow!("{error}\nthe body is kept in {}, for --body", file.keep().display()),
@@ -135,7 +137,7 @@ fn in_editor(number: u64, now: &LetterBody, editor: &str) -> anyhow::Result<Type
     if body.ends_with(b"\n") && !now.body.ends_with('\n') {
         body.pop();
     }
-    Ok(if body == now.body.as_bytes() { Typed::Unchanged } else { Typed::InEditor { body, file } })
+    Ok(if body == now.body.as_bytes() { Typed::Unchanged } else { Typed::InEditor { body, base: now.edit, file } })
 }
 
 /// All that it reads, if that is not too long for a body.
@@ -154,8 +156,10 @@ mod tests {
 
     #[test]
     fn what_an_editor_saves_is_the_body_without_the_line_break_that_it_adds() {
-        let now = LetterBody { content_type: Some("application/json".to_owned()), body: "{\"a\":1}".to_owned() };
-        let Typed::InEditor { body, file } = in_editor(1, &now, "sed -i 's/1/2/; $a\\'").expect("edited") else {
+        let now =
+            LetterBody { content_type: Some("application/json".to_owned()), body: "{\"a\":1}".to_owned(), edit: 3 };
+        let Typed::InEditor { body, base: 3, file } = in_editor(1, &now, "sed -i 's/1/2/; $a\\'").expect("edited")
+        else {
             panic!("it was changed")
         };
         assert_eq!(body, b"{\"a\":2}");

@@ -152,7 +152,7 @@ impl Delivery {
     /// an operator resumes the saga. A query that verifies a step has a new one each time.
     pub fn call_id(&self) -> DeliveryId {
         if let Some(edited) = &self.edited {
-            return self.id.of_edit(edited.edit);
+            return self.id.of_edit(edited.edit, &edited.body);
         }
         let (Some(SagaAction { action, log }), Some(saga)) = (&self.saga_action, &self.rule.saga) else {
             return self.id;

@@ -45,8 +45,10 @@ pub enum Command {
 /// What an operator changes of dead letters while none of them is being sent.
 #[derive(Debug, Clone)]
 pub enum LetterUpdate {
-    /// By number.
+    /// By number. What of them waits to be sent again is withdrawn.
     Remove(Vec<u64>),
+    /// The same, of those of which nothing is to be sent again.
+    Drop(Vec<u64>),
     Resolve(Vec<Resolution>),
     Edit(NewBody),
 }
@@ -54,7 +56,7 @@ pub enum LetterUpdate {
 impl LetterUpdate {
     pub fn numbers(&self) -> Vec<u64> {
         match self {
-            LetterUpdate::Remove(numbers) => numbers.clone(),
+            LetterUpdate::Remove(numbers) | LetterUpdate::Drop(numbers) => numbers.clone(),
             LetterUpdate::Resolve(resolutions) => resolutions.iter().map(|resolution| resolution.number).collect(),
             LetterUpdate::Edit(new) => vec![new.number],
         }
@@ -64,7 +66,7 @@ impl LetterUpdate {
     pub fn write_without(self, left_out: &[u64]) -> store::Write {
         let is_meant = |number: &u64| !left_out.contains(number);
         match self {
-            LetterUpdate::Remove(mut numbers) => {
+            LetterUpdate::Remove(mut numbers) | LetterUpdate::Drop(mut numbers) => {
                 numbers.retain(is_meant);
                 store::Write { letters_remove: numbers, ..store::Write::default() }
             }

@@ -111,9 +111,17 @@ impl Pipeline {
     fn update_letters(&mut self, update: LetterUpdate, answer: oneshot::Sender<Result<UpdatedLetters, store::Error>>) {
         let numbers = update.numbers();
         let meant: HashSet<Origin> = numbers.iter().map(|number| Origin::Replay { dead_letter: *number }).collect();
-        let withdrawn = self.deliveries.dispatcher.withdraw(Withdraw::Idle, |origin| meant.contains(&origin));
+        let dispatcher = &mut self.deliveries.dispatcher;
+        let withdrawn = match update {
+            LetterUpdate::Remove(_) | LetterUpdate::Resolve(_) => {
+                dispatcher.withdraw(Withdraw::Idle, |origin| meant.contains(&origin))
+            }
+            // An attempt that failed may have been carried out: it is to be in the dead letter before another key is used.
+            LetterUpdate::Edit(_) => dispatcher.withdraw(Withdraw::Untried, |origin| meant.contains(&origin)),
+            LetterUpdate::Drop(_) => HashSet::new(),
+        };
         let why = match update {
-            LetterUpdate::Remove(_) => NotReplayed::Gone,
+            LetterUpdate::Remove(_) | LetterUpdate::Drop(_) => NotReplayed::Gone,
             LetterUpdate::Resolve(_) => NotReplayed::Unsendable(RESOLVED.to_owned()),
             LetterUpdate::Edit(_) => NotReplayed::Unsendable(EDITED.to_owned()),
         };

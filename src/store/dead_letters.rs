@@ -63,6 +63,8 @@ pub struct NewBody {
     pub body: Option<Bytes>,
     /// In microseconds since the Unix epoch.
     pub at_us: u64,
+    /// The number of the newest edit, 0 for none: where there is another, nothing changes.
+    pub base: u32,
 }
 
 /// The note of the person who closed a dead letter.
@@ -198,6 +200,11 @@ pub struct LetterFacts<'a> {
 
 impl DeadLetterHead {
     /// The newest edit, unless it is reverted.
+    /// The number of the newest edit, also where it was reverted; 0: there is none.
+    pub fn newest_edit(&self) -> u32 {
+        self.edit.as_ref().map_or(0, |edit| edit.number)
+    }
+
     pub fn standing_edit(&self) -> Option<&LetterEdit> {
         self.edit.as_ref().filter(|edit| !edit.is_reverted)
     }

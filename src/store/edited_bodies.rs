@@ -39,11 +39,11 @@ impl Trees {
 }
 
 impl transaction::View<'_> {
-    /// Gives a dead letter another body, or the one that its rule makes; one that is resolved stays as it is.
+    /// Gives a dead letter another body, or the one that its rule makes; one that is resolved, or was edited meanwhile, stays as it is.
     pub(super) fn edit(&self, new: &NewBody) -> Result<transaction::StepResult, UnabortableTransactionError> {
-        let NewBody { number, body, at_us } = new;
+        let NewBody { number, body, at_us, base } = new;
         let mut head = match self.head(*number)? {
-            Ok(Some(head)) if head.resolved.is_none() => head,
+            Ok(Some(head)) if head.resolved.is_none() && head.newest_edit() == *base => head,
             Ok(_) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {number}"), damage))),
         };

@@ -286,7 +286,7 @@ mod tests {
         let replay = |number| FailedReplay { number, failure: failure.clone(), replayed_at_us: 1 };
         let write = Write {
             letters_replayed: vec![replay(1), replay(2)],
-            letters_edit: vec![NewBody { number: 8, body: None, at_us: 1 }],
+            letters_edit: vec![NewBody { number: 8, body: None, at_us: 1, base: 1 }],
             letters_resolve: vec![Resolution { number: 9, note: "n".into(), at_us: 1 }],
             sagas_put: vec![put(1, 3 * CHUNK_BYTES_MAX), put(2, 10)],
             sagas_remove: vec![sized_letter(5, 1).delivery_id],

@@ -15,6 +15,10 @@ pub struct EditRequest {
     pub number: u64,
     /// In base64, so that a body of any characters is of the same length here. None: the body that the rule makes is sent again.
     pub body_base64: Option<String>,
+    /// The number of the newest edit that the operator saw, 0 for none: where there is another meanwhile, nothing is done. None: whichever
+    /// there is.
+    #[serde(default)]
+    pub base: Option<u32>,
 }
 
 /// The body that a replay would send.
@@ -22,6 +26,9 @@ pub struct EditRequest {
 pub struct LetterBody {
     pub content_type: Option<String>,
     pub body: String,
+    /// The number of the newest edit; 0: there is none.
+    #[serde(default)]
+    pub edit: u32,
 }
 
 /// What `edit` did.
@@ -33,9 +40,10 @@ pub struct EditedLetter {
 }
 
 impl EditedLetter {
-    pub fn of(id: DeliveryId, edit: &LetterEdit) -> EditedLetter {
-        let key = if edit.is_reverted { id } else { id.of_edit(edit.number) };
-        EditedLetter { edit: edit.number, idempotency_key: key.to_string() }
+    /// `body`: none where the edit was reverted.
+    pub fn of(id: DeliveryId, edit: u32, body: Option<&[u8]>) -> EditedLetter {
+        let key = body.map_or(id, |body| id.of_edit(edit, body));
+        EditedLetter { edit, idempotency_key: key.to_string() }
     }
 }
 
@@ -49,7 +57,7 @@ pub struct EditView {
     /// The body that the rule makes is sent again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reverted: bool,
-    /// The id under which a replay sends it; absent if it was reverted.
+    /// The id under which a replay sends it; absent if it was reverted. Only in `show` and `export`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency_key: Option<String>,
     /// What a replay sends. Only in `show` and `export`.
@@ -58,13 +66,13 @@ pub struct EditView {
 }
 
 impl EditView {
-    /// Without the body.
-    pub fn of(id: DeliveryId, edit: &LetterEdit) -> EditView {
+    /// Without the body and its key.
+    pub fn of(edit: &LetterEdit) -> EditView {
         EditView {
             number: edit.number,
             at: rfc3339(edit.at_us),
             reverted: edit.is_reverted,
-            idempotency_key: (!edit.is_reverted).then(|| id.of_edit(edit.number).to_string()),
+            idempotency_key: None,
             body: None,
         }
     }

@@ -4,8 +4,14 @@ use bytes::Bytes;
 
 use super::*;
 
-fn edit(number: u64, body: Option<&[u8]>) -> Write {
-    let new = NewBody { number, body: body.map(Bytes::copy_from_slice), at_us: 50 };
+/// On top of the newest edit.
+fn edit(store: &Store, number: u64, body: Option<&[u8]>) -> Write {
+    let base = store.open_head(number).expect("readable").map_or(0, |head| head.newest_edit());
+    edit_of(base, number, body)
+}
+
+fn edit_of(base: u32, number: u64, body: Option<&[u8]>) -> Write {
+    let new = NewBody { number, body: body.map(Bytes::copy_from_slice), at_us: 50, base };
     Write { letters_edit: vec![new], ..Write::default() }
 }
 
@@ -25,15 +31,19 @@ async fn each_edit_has_the_next_number_and_its_body_also_after_one_was_reverted(
     let long = vec![b'x'; crate::template::TEXT_BYTES_MAX];
     let empty: &[u8] = b"";
     for (number, body) in [(1, &long[..]), (2, b"{\"a\": 1}"), (3, empty)] {
-        assert_eq!(store.write(edit(1, Some(body))).await.expect("written").edited, 1);
+        assert_eq!(store.write(edit(&store, 1, Some(body))).await.expect("written").edited, 1);
         assert_eq!(edited(&store, 1), (Some((number, false)), Some(Bytes::copy_from_slice(body))));
     }
     assert_eq!(walk::all(&store.inner.trees.bodies).count(), 1);
-    assert_eq!(store.write(edit(1, None)).await.expect("written").edited, 1);
+    assert_eq!(store.write(edit(&store, 1, None)).await.expect("written").edited, 1);
     assert_eq!((edited(&store, 1), walk::all(&store.inner.trees.bodies).count()), ((Some((3, true)), None), 0));
-    assert_eq!(store.write(edit(1, Some(b"again"))).await.expect("written").edited, 1);
+    assert_eq!(store.write(edit(&store, 1, Some(b"again"))).await.expect("written").edited, 1);
     assert_eq!((edited(&store, 1).0, edited(&store, 2)), (Some((4, false)), (None, None)));
-    for of_nothing in [edit(9, Some(b"x")), edit(9, None)] {
+    // An edit of what was there before an edit changes nothing.
+    for (base, body) in [(3, Some(&b"late"[..])), (0, Some(b"late")), (3, None)] {
+        assert_eq!(store.write(edit_of(base, 1, body)).await.expect("written").edited, 0);
+    }
+    for of_nothing in [edit(&store, 9, Some(b"x")), edit(&store, 9, None)] {
         assert_eq!(store.write(of_nothing).await.expect("written").edited, 0);
     }
     drop(store);
@@ -46,7 +56,7 @@ async fn an_edit_outlives_a_failed_replay_and_goes_with_its_letter() {
     let store = open(directory.path());
     store.write(add([letter(1), letter(2)])).await.expect("written");
     for number in [1, 2] {
-        store.write(edit(number, Some(b"{}"))).await.expect("written");
+        store.write(edit(&store, number, Some(b"{}"))).await.expect("written");
     }
     let failed = FailedReplay { number: 1, failure: failure(Reason::Refused), replayed_at_us: 1 };
     store.write(Write { letters_replayed: vec![failed], ..Write::default() }).await.expect("written");
@@ -56,7 +66,7 @@ async fn an_edit_outlives_a_failed_replay_and_goes_with_its_letter() {
     let resolution = Resolution { number: 2, note: "by hand".into(), at_us: 60 };
     store.write(Write { letters_resolve: vec![resolution], ..Write::default() }).await.expect("written");
     for body in [Some(&b"x"[..]), None] {
-        assert_eq!(store.write(edit(2, body)).await.expect("written").edited, 0);
+        assert_eq!(store.write(edit(&store, 2, body)).await.expect("written").edited, 0);
     }
     assert_eq!(edited(&store, 2), (Some((1, false)), Some("{}".into())));
     store.write(remove([1, 2])).await.expect("written");
@@ -72,7 +82,7 @@ async fn an_edit_is_in_backups_and_in_what_is_left_of_a_damaged_store() {
     {
         let store = open(&data);
         store.write(add([letter(1), letter(2)])).await.expect("written");
-        store.write(edit(1, Some(&body))).await.expect("written");
+        store.write(edit(&store, 1, Some(&body))).await.expect("written");
         store.backup(file.clone()).await.expect("made");
         // The other one is damaged.
         let first_chunk = chunks::key(&2_u64.to_be_bytes(), 0);
@@ -99,7 +109,7 @@ async fn what_a_letter_takes_is_its_head_its_row_and_its_edited_body() {
     let bytes = |number| store.letter_bytes(number).expect("readable");
     let (short, long) = (bytes(1), bytes(2));
     assert!((200..2_000).contains(&short) && (99_000..102_000).contains(&long), "{short} {long}");
-    store.write(edit(1, Some(&[b'x'; 50_000]))).await.expect("written");
+    store.write(edit(&store, 1, Some(&[b'x'; 50_000]))).await.expect("written");
     assert!((50_000..50_100).contains(&(bytes(1) - short)), "{}", bytes(1));
     assert_eq!(bytes(9), 0);
 }
@@ -109,10 +119,10 @@ async fn a_body_that_is_missing_is_damage_and_never_that_of_another_edit() {
     let directory = directory();
     let store = open(directory.path());
     store.write(add([letter(1)])).await.expect("written");
-    store.write(edit(1, Some(b"first"))).await.expect("written");
+    store.write(edit(&store, 1, Some(b"first"))).await.expect("written");
     let chunk = chunks::key(&1_u64.to_be_bytes(), 0);
     let first = store.inner.trees.bodies.get(&chunk).expect("read").expect("there");
-    store.write(edit(1, Some(b"second"))).await.expect("written");
+    store.write(edit(&store, 1, Some(b"second"))).await.expect("written");
     store.inner.trees.bodies.insert(&chunk, first).expect("inserted");
     for _ in 0..2 {
         let error = store.dead_letter(1).expect_err("damaged").to_string();
@@ -122,7 +132,7 @@ async fn a_body_that_is_missing_is_damage_and_never_that_of_another_edit() {
         store.inner.trees.bodies.remove(&chunk).expect("removed");
     }
     // It can still be edited, reverted and discarded.
-    store.write(edit(1, Some(b"third"))).await.expect("written");
+    store.write(edit(&store, 1, Some(b"third"))).await.expect("written");
     assert_eq!(edited(&store, 1), (Some((3, false)), Some("third".into())));
 }
 
@@ -134,7 +144,7 @@ async fn a_store_of_the_format_before_goes_on_and_is_refused_by_the_release_befo
     fs::write(&format, "rowhook store format 5\n").expect("written");
     let store = open(directory.path());
     assert_eq!(edited(&store, 1), (None, None));
-    store.write(edit(1, Some(b"{}"))).await.expect("written");
+    store.write(edit(&store, 1, Some(b"{}"))).await.expect("written");
     assert_eq!(edited(&store, 1).0, Some((1, false)));
     assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 6\n");
 }

@@ -13,7 +13,7 @@ use super::item::{self, ItemPlace};
 use super::prepared::{Header, PreparedRequest, USER_AGENT};
 use crate::change::DeliveryId;
 use crate::delivery::Delivery;
-use crate::rules::{Auth, Body, Call, Signing};
+use crate::rules::{Auth, Body, Call, Signing, is_json_document};
 use crate::template::{Error, Scope, TEXT_BYTES_MAX};
 
 mod array;
@@ -35,6 +35,9 @@ pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedReques
         None => render_body(delivery, &call.body, &scope),
     };
     let mut request = envelope(call, delivery.call_id(), ItemPlace::Alone, &scope, body)?;
+    if let Some(edited) = &delivery.edited {
+        require_json(&request, &edited.body)?;
+    }
     let of_item = item::headers(delivery, &call.body);
     request.headers.extend(of_item.map(|(name, value)| Header {
         name: name.into(),
@@ -42,6 +45,15 @@ pub(super) fn prepare(delivery: &Delivery, call: &Call) -> Result<PreparedReques
         is_secret: false,
     }));
     Ok(request)
+}
+
+/// Also where the rule began to send JSON after the body was edited.
+fn require_json(request: &PreparedRequest, body: &[u8]) -> Result<(), String> {
+    if !request.header("Content-Type").is_some_and(is_json_document) {
+        return Ok(());
+    }
+    let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(body);
+    parsed.map(drop).map_err(|error| format!("the rule sends JSON, and the body is none: {error}"))
 }
 
 /// The request around a body; without the headers that belong to an item. `id` identifies the call to its receiver.
@@ -328,7 +340,7 @@ mod tests {
         let (before, first) = (prepare(&plain).expect("renders"), prepare(&edited(1)).expect("renders"));
         assert_eq!((&*first.body, &first.url), (&b"{\"s\": \"open\"} "[..], &before.url));
         for name in ["Idempotency-Key", auth::SIGNED_ID] {
-            assert_eq!(first.header(name), Some(&*plain.id.of_edit(1).to_string()), "{name}");
+            assert_eq!(first.header(name), Some(&*plain.id.of_edit(1, &first.body).to_string()), "{name}");
             assert_ne!(first.header(name), prepare(&edited(2)).expect("renders").header(name), "{name}");
         }
         for name in ["Content-Type", "X-Status", "User-Agent"] {
@@ -341,7 +353,9 @@ mod tests {
             ..delivery("{url: 'http://a.test/', body: '{{ row.status | cents }}'}", "x")
         };
         assert_eq!(prepare(&unrenderable).expect("renders").body, "1");
-        // A rule that was loaded meanwhile may send none.
+        // A rule that was loaded meanwhile may send JSON, or none.
+        let no_json = Delivery { edited: Some(EditedBody { edit: 1, body: "{".into() }), ..plain.clone() };
+        assert!(prepare(&no_json).expect_err("no JSON").contains("the body is none"));
         let none = Delivery { edited: edited(1).edited, ..delivery("{url: 'http://a.test/', method: GET}", "x") };
         assert_eq!(prepare(&none).expect_err("it has no body"), "rule r sends no body");
     }

@@ -81,7 +81,7 @@ async fn a_letter_that_was_refused_for_its_body_is_edited_and_taken_also_after_a
     let amounts: Vec<i64> = requests.iter().map(|request| request.json()["amount"].as_i64().expect("one")).collect();
     assert_eq!(amounts, [-5, 5, 7, 9]);
     assert_eq!(requests[1].json()["id"], json!(id), "the delivery keeps its id");
-    assert_eq!(keys[2], key_of_edit(&listing, 1, 1), "of a blocked delivery, too");
+    assert_eq!(keys[2], key_of_edit(&listing, 1, 1, &requests[2].body), "of a blocked delivery, too");
     assert_eq!(requests[1].headers["x-id"], "1");
     let webhook = Webhook::new(SECRET).expect("a secret");
     for request in &requests {
@@ -90,8 +90,8 @@ async fn a_letter_that_was_refused_for_its_body_is_edited_and_taken_also_after_a
 }
 
 /// The key of an edit, as a receiver computes it.
-fn key_of_edit(listing: &Value, letter: usize, edit: u32) -> String {
+fn key_of_edit(listing: &Value, letter: usize, edit: u32, body: &[u8]) -> String {
     let space = uuid::Uuid::parse_str("5b1f3c0e-7a54-4c1b-9d0e-2f6a8c4371d9").expect("a name space");
     let id = listing["dead_letters"][letter]["id"].as_str().expect("an id");
-    uuid::Uuid::new_v5(&space, format!("{id}//edit/{edit}").as_bytes()).to_string()
+    uuid::Uuid::new_v5(&space, &[format!("{id}//edit/{edit}/").as_bytes(), body].concat()).to_string()
 }

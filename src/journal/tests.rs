@@ -57,19 +57,8 @@ pub(super) fn completed(
         transaction: transaction.into(),
         ordinal: 1,
     });
-    let rule = Arc::clone(&rules.rules()[0]);
-    let delivery_id = change.delivery_id(&rule.name);
     Completed {
-        delivery: Delivery {
-            id: delivery_id,
-            rule,
-            change,
-            origin: Origin::Stream,
-            predetermined: None,
-            saga_action: None,
-            more: None,
-            edited: None,
-        },
+        delivery: Delivery::of(&rules.rules()[0], &change),
         outcome,
         attempts: attempts(&[200]),
         merged: Vec::new(),

@@ -185,8 +185,8 @@ mod tests {
 
     use super::*;
     use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
+    use crate::delivery::EditedBody;
     use crate::delivery::sink::http::tests::prepare;
-    use crate::delivery::{EditedBody, Origin};
     use crate::rules::{Method, RuleSet};
 
     fn delivery(call: &str, status: &str) -> Delivery {
@@ -207,18 +207,7 @@ mod tests {
             transaction: Arc::new(Transaction::example()),
             ordinal: 1,
         });
-        let id = change.delivery_id("r");
-        let rule = Arc::clone(&rules.rules()[0]);
-        Delivery {
-            id,
-            rule,
-            change,
-            origin: Origin::Stream,
-            predetermined: None,
-            saga_action: None,
-            more: None,
-            edited: None,
-        }
+        Delivery::of(&rules.rules()[0], &change)
     }
 
     #[test]

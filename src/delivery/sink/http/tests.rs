@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::prepared::PreparedRequest;
 use super::request;
 use crate::change::{Cell, Change, Op, Row, Table, Transaction, Value};
-use crate::delivery::{Delivery, Origin};
+use crate::delivery::Delivery;
 use crate::rules::RuleSet;
 
 mod actions;
@@ -42,16 +42,7 @@ fn delivery(call: &str, value: &str) -> Result<Delivery, String> {
         transaction: Arc::new(Transaction::example()),
         ordinal: 1,
     });
-    Ok(Delivery {
-        id: change.delivery_id("r"),
-        rule,
-        change,
-        origin: Origin::Stream,
-        predetermined: None,
-        saga_action: None,
-        more: None,
-        edited: None,
-    })
+    Ok(Delivery::of(&rule, &change))
 }
 
 /// A text as a YAML scalar: JSON's strings are YAML's.

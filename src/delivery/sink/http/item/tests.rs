@@ -9,7 +9,6 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::change::{Cell, Op, Row, Table, Transaction};
-use crate::delivery::Origin;
 use crate::delivery::sink::http::prepared::PreparedRequest;
 use crate::delivery::sink::http::tests::prepare;
 use crate::rules::RuleSet;
@@ -34,18 +33,7 @@ fn delivery(call: &str, op: Op, code: &str) -> Delivery {
         transaction: Arc::new(Transaction { committed_at_us: 1_763_680_000_123_456, ..Transaction::example() }),
         ordinal: 1,
     });
-    let id = change.delivery_id("r");
-    let rule = Arc::clone(&rules.rules()[0]);
-    Delivery {
-        id,
-        rule,
-        change,
-        origin: Origin::Stream,
-        predetermined: None,
-        saga_action: None,
-        more: None,
-        edited: None,
-    }
+    Delivery::of(&rules.rules()[0], &change)
 }
 
 fn item(delivery: &Delivery, place: ItemPlace) -> Vec<u8> {

@@ -8,13 +8,16 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use super::{Change, json};
-use crate::printable::shortened;
+use crate::printable::{one_line, shortened};
 
 /// Longer values are shortened.
 const VALUE_CHARS_MAX: usize = 60;
 
 /// In place of a value that is not to be shown.
 const REDACTED: &str = "***";
+
+/// Longer keys are shortened: a key stands in an index of the journal, too.
+pub const KEY_CHARS_MAX: usize = 120;
 
 /// There is no primary key.
 const NO_KEY: &str = "-";
@@ -45,9 +48,9 @@ impl<'de> Deserialize<'de> for OrderedMembers {
     }
 }
 
-/// The key of a row, of any length: `7`, or `a=7, b="x"` where it has several columns; `***` for those that are redacted. None: the table
+/// The key of a row: `7`, or `a=7, b="x"` where it has several columns; `***` for those that are redacted. None: the table
 /// has no primary key.
-pub fn key_of_row(change: &Change, is_redacted: impl Fn(&str) -> bool) -> Option<String> {
+pub fn key_in_a_line(change: &Change, is_redacted: impl Fn(&str) -> bool) -> Option<String> {
     let columns = &change.table.primary_key;
     if columns.is_empty() {
         return None;
@@ -68,7 +71,12 @@ pub fn key_of_row(change: &Change, is_redacted: impl Fn(&str) -> bool) -> Option
             json::write_value(&value, &mut text);
         }
     }
-    Some(String::from_utf8_lossy(&text).into_owned())
+    Some(shortened_key(&String::from_utf8_lossy(&text)))
+}
+
+/// A key as it is logged and journaled; also one that a person gives to be compared with these.
+pub fn shortened_key(key: &str) -> String {
+    one_line(key, KEY_CHARS_MAX)
 }
 
 /// The key of which this is the JSON.

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 pub use error::Error;
 pub use query::{JournalFilter, JournalGap, JournalPage, JournalReader, JournalRow, JournaledAttempt};
-pub use record::{JournalOutcome, KEY_CHARS_MAX};
+pub use record::JournalOutcome;
 pub use schema::journal_file;
 pub use stats::{DurationQuantiles, StatsPeriod, StatsRow};
 pub use status::JournalStatus;

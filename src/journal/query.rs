@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use super::Error;
 use super::batch::{FIND, bytes};
-use super::record::{JournalOutcome, shortened_key};
+use super::record::JournalOutcome;
 use super::schema::{self, FAILED};
 use super::status::JournalStatus;
 use crate::change::DeliveryId;
+use crate::change::key_text::shortened_key;
 use crate::failure::{AnswerFilter, Reason};
 
 /// Which deliveries are meant: those that fit every condition that is set.

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::change::key_text::key_of_row;
+use crate::change::key_text::key_in_a_line;
 use crate::change::{DeliveryId, Op};
 use crate::clock::now_us;
 use crate::delivery::{Completed, Merged, Origin, Outcome};
@@ -14,8 +14,6 @@ use crate::printable::one_line;
 use crate::rules::{OrderBy, Rule};
 use crate::schema::Table;
 
-/// Longer keys are shortened: a key stands in an index, too.
-pub const KEY_CHARS_MAX: usize = 120;
 /// Longer errors are shortened.
 const ERROR_CHARS_MAX: usize = 200;
 
@@ -127,8 +125,7 @@ impl JournalEntry {
             rule: Arc::clone(&delivery.rule),
             table: Arc::clone(&delivery.change.table),
             op: Some(delivery.change.op),
-            key: key_of_row(&delivery.change, |column| delivery.rule.redacts(column))
-                .map(|key| shortened_key(&key).into()),
+            key: key_in_a_line(&delivery.change, |column| delivery.rule.redacts(column)).map(Into::into),
             target: delivery.action().target.origin.as_str().into(),
             outcome,
             reason,
@@ -173,11 +170,6 @@ fn attempt((number, attempt): (u64, &Attempt)) -> JournalAttempt {
         Answer::Failed { error } => (None, Some(one_line(error, ERROR_CHARS_MAX).into())),
     };
     JournalAttempt { number, started_us: attempt.started_at_us, duration_us: attempt.duration_us, status, error }
-}
-
-/// The key as it is kept, of one that a person gives.
-pub(super) fn shortened_key(key: &str) -> String {
-    one_line(key, KEY_CHARS_MAX)
 }
 
 #[cfg(test)]

@@ -9,13 +9,9 @@ use std::time::Instant;
 use tracing::{debug, error, info};
 
 use super::letter_log::{LetterLog, MoreLetters};
-use crate::change::key_text::key_of_row;
+use crate::change::key_text::key_in_a_line;
 use crate::config::DeliveryLogSettings;
 use crate::delivery::{Completed, Delivery, Outcome};
-use crate::printable::one_line;
-
-/// Longer keys are shortened.
-const KEY_CHARS_MAX: usize = 120;
 
 /// See the module's header.
 #[derive(Debug, Default)]
@@ -73,9 +69,10 @@ impl DeliveryLog {
     }
 
     fn key(&self, delivery: &Delivery) -> Option<String> {
-        let key = |_: &()| key_of_row(&delivery.change, |column| delivery.rule.redacts(column));
-        let key = self.settings.with_keys.then_some(()).as_ref().and_then(key)?;
-        Some(one_line(&key, KEY_CHARS_MAX))
+        self.settings
+            .with_keys
+            .then(|| key_in_a_line(&delivery.change, |column| delivery.rule.redacts(column)))
+            .flatten()
     }
 
     /// Logs dead letters that got no line of their own, of minutes that are over.

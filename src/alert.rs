@@ -1,15 +1,17 @@
-//! An alert: what rowhook tells an operator by itself, through a call of the operator's choice.
+//! An alert: what rowhook reports an operator by itself, through a call of the operator's choice.
 //!
 //! In: a condition that holds, or holds no more, with what it is about. Out: the same as a change of a table of its own, so that its
 //! call is written in the language of rules: `row.title`, `row.state`. Plain data, pure.
 
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::change::{Cell, Change, Op, Table, Transaction, Value, json};
+use crate::file;
 
 /// What an alert can be about, with how much of it is too much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -131,6 +133,14 @@ pub struct AlertOrigin {
     pub data: String,
     /// The server that is followed, `host:port`.
     pub source: String,
+}
+
+impl AlertOrigin {
+    /// Of a rowhook on this machine.
+    pub fn of_this_machine(data: &Path, source: String) -> AlertOrigin {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        AlertOrigin { host, data: file::absolute(data), source }
+    }
 }
 
 /// One message about one condition.

@@ -35,6 +35,11 @@ pub fn read_text(path: &Path, bytes_max: u64) -> io::Result<String> {
     String::from_utf8(read(path, bytes_max)?).map_err(not_text)
 }
 
+/// The path from the root on, for people; as it is where the current directory is not known.
+pub fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).display().to_string()
+}
+
 /// Whether the file may be read, before that is needed.
 ///
 /// # Errors

@@ -1,7 +1,7 @@
-//! Alerts: what rowhook tells operators by itself, also while MySQL is away and when it ends with an error.
+//! Alerts: what rowhook reports operators by itself, also while MySQL is away and when it ends with an error.
 //!
 //! In: the status every few seconds, the alerts of the settings file. Out: a call of each alert when one of its conditions begins to
-//! hold, changes, lasts, or holds no more. What was told is kept in the data directory, so that a restart tells nothing twice and
+//! hold, changes, lasts, or holds no more. What was reported is kept in the data directory, so that a restart reports nothing twice and
 //! ends what it finds over. An alert that can't be sent holds up no other and is shown in the status; the loop never waits for any.
 
 mod found;
@@ -31,7 +31,7 @@ use crate::telemetry::{AlertLabels, Metrics};
 const INTERVAL: Duration = Duration::from_secs(2);
 
 /// After a start it takes some calls to find again what was so before: until MySQL was read for so long, nothing that an earlier process
-/// told is said to be over. That rowhook ended is over when it has run for `every`, so that one that is started again and again is not.
+/// reported is said to be over. That rowhook ended is over when it has run for `every`, so that one that is started again and again is not.
 const SETTLING: Duration = Duration::from_secs(60);
 
 /// All attempts of one alert, whatever its retries: what it says is old then.
@@ -40,7 +40,7 @@ const SENDING_MAX: Duration = Duration::from_secs(300);
 /// The same at the end of the process, which a supervisor waits for.
 const LAST_SENDING_MAX: Duration = Duration::from_secs(10);
 
-/// All alerts with what was told; clones are the same.
+/// All alerts with what was reported; clones are the same.
 #[derive(Clone)]
 pub struct Alerts(Arc<Shared>);
 
@@ -62,32 +62,25 @@ struct Moment {
 /// A condition of an alert.
 struct Watched {
     condition: AlertCondition,
-    /// False: the settings name it no more, and what was told of it is to be ended.
+    /// False: the settings name it no more, and what was reported of it is to be ended.
     is_named: bool,
 }
 
-/// One alert with what was told by it.
+/// One alert with what was reported by it.
 struct Receiver {
     alert: AlertRule,
     ledger: Mutex<AlertLedger>,
 }
 
 impl Alerts {
-    /// Goes on with what was told before, as the data directory has it.
-    pub fn new(
-        alerts: Vec<AlertRule>,
-        sinks: Sinks,
-        data: &Path,
-        (host, source): (String, String),
-        metrics: Arc<Metrics>,
-    ) -> Alerts {
-        let (file, mut told) = LedgerFile::open(data);
+    /// Goes on with what was reported before, as the data directory has it.
+    pub fn new(alerts: Vec<AlertRule>, sinks: Sinks, data: &Path, source: String, metrics: Arc<Metrics>) -> Alerts {
+        let (file, mut reported) = LedgerFile::open(data);
         let receivers = alerts.into_iter().map(|alert| {
-            let ledger = Mutex::new(told.remove(&alert.rule.name).unwrap_or_default());
+            let ledger = Mutex::new(reported.remove(&alert.rule.name).unwrap_or_default());
             Receiver { alert, ledger }
         });
-        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string();
-        let origin = AlertOrigin { host, data, source };
+        let origin = AlertOrigin::of_this_machine(data, source);
         Alerts(Arc::new(Shared { receivers: receivers.collect(), sinks, origin, file, metrics }))
     }
 
@@ -101,7 +94,8 @@ impl Alerts {
             return;
         }
         let (sender, moments) = watch::channel(None);
-        let watched = self.0.receivers.iter().flat_map(|receiver| receiver.watched().map(move |it| (receiver, it)));
+        let watched =
+            self.0.receivers.iter().flat_map(|receiver| receiver.watched().into_iter().map(move |it| (receiver, it)));
         let watching = watched.map(|(receiver, watched)| self.watch_condition(receiver, watched, moments.clone()));
         tokio::join!(observe(status, sender), join_all(watching));
     }
@@ -189,12 +183,12 @@ impl Alerts {
 }
 
 impl Receiver {
-    fn watched(&self) -> impl Iterator<Item = Watched> + use<> {
+    fn watched(&self) -> Vec<Watched> {
         let named = self.alert.conditions.iter().map(|condition| Watched { condition: *condition, is_named: true });
         let is_named = |kind: &ConditionKind| self.alert.conditions.iter().any(|condition| condition.kind == *kind);
-        let told: Vec<ConditionKind> = self.ledger().firing().filter(|kind| !is_named(kind)).collect();
-        let left = told.into_iter().map(|kind| Watched { condition: AlertCondition::usual(kind), is_named: false });
-        named.chain(left).collect::<Vec<_>>().into_iter()
+        let reported: Vec<ConditionKind> = self.ledger().firing().filter(|kind| !is_named(kind)).collect();
+        let left = reported.into_iter().map(|kind| Watched { condition: AlertCondition::usual(kind), is_named: false });
+        named.chain(left).collect()
     }
 
     fn ledger(&self) -> std::sync::MutexGuard<'_, AlertLedger> {

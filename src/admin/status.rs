@@ -18,6 +18,7 @@ use super::view::status::{
     BinlogPinView, JournalView, PositionView, RuleFilesView, RuleView, SourceView, StatusView, StorageView, TargetView,
     state,
 };
+use crate::file;
 use crate::journal::{JournalReader, JournalStatus, journal_file};
 use crate::lag::{Lag, OldestChange};
 use crate::pipeline::{BinlogPinStatus, LoopStatus, RuleStatus, StreamStatus, TargetStatus};
@@ -127,11 +128,7 @@ fn stored_rules(saved: &Saved, letters: &Letters) -> Vec<RuleView> {
 }
 
 fn of_process(data: &Path) -> StatusView {
-    StatusView {
-        version: env!("CARGO_PKG_VERSION").to_string(),
-        data: std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string(),
-        ..StatusView::default()
-    }
+    StatusView { version: env!("CARGO_PKG_VERSION").to_string(), data: file::absolute(data), ..StatusView::default() }
 }
 
 /// A rule with only its name known.

@@ -81,15 +81,9 @@ pub(super) fn load_to_send(file: &File) -> Result<Vec<AlertRule>, FaultyAlerts> 
     Ok(alerts)
 }
 
-/// The name of this machine.
-pub(super) fn host() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 /// Why an alert would make no request, where that is so: found before it is needed.
 pub(super) fn unsendable(alert: &AlertRule) -> Option<String> {
-    let origin = AlertOrigin { host: host(), data: String::new(), source: String::new() };
-    rehearse_alert(alert, &origin).err()
+    rehearse_alert(alert, &origin(Path::new(""))).err()
 }
 
 pub(super) async fn run(command: AlertCommand, file: &File) -> anyhow::Result<CommandVerdict> {
@@ -103,6 +97,9 @@ pub(super) async fn run(command: AlertCommand, file: &File) -> anyhow::Result<Co
     }
 }
 
+/// Below the name of an alert.
+const INDENT: &str = "  ";
+
 /// What `list --json` prints of each.
 #[derive(Serialize)]
 struct ListedAlert<'a> {
@@ -110,7 +107,7 @@ struct ListedAlert<'a> {
     target: &'a str,
     conditions: Vec<String>,
     every: String,
-    /// Null: what lasts is told once.
+    /// Null: what lasts is reported once.
     repeat: Option<String>,
 }
 
@@ -120,11 +117,14 @@ fn list(alerts: &[AlertRule], is_json: bool) -> anyhow::Result<CommandVerdict> {
         output::print_json(&listed)?;
         return Ok(CommandVerdict::Done);
     }
-    let width = output::terminal_width().map_or(100, usize::from);
+    let width = output::terminal_width().map(|width| usize::from(width).saturating_sub(INDENT.len()));
     let block = |alert: &ListedAlert| {
         let repeat = alert.repeat.as_ref().map_or("no repeat".to_owned(), |repeat| format!("repeated after {repeat}"));
-        let conditions = wrapped(&alert.conditions, width.saturating_sub(2));
-        format!("{}  {}\n  at most every {}, {repeat}\n{conditions}", alert.alert, alert.target, alert.every)
+        let conditions = output::folded(&alert.conditions.join(", "), (INDENT, ""), width);
+        format!(
+            "{}  {}\n{INDENT}at most every {}, {repeat}\n{INDENT}{conditions}\n",
+            alert.alert, alert.target, alert.every
+        )
     };
     output::print(&listed.iter().map(block).collect::<Vec<_>>().join("\n"))?;
     Ok(CommandVerdict::Done)
@@ -138,23 +138,6 @@ fn listed(alert: &AlertRule) -> ListedAlert<'_> {
         every: short(alert.every),
         repeat: alert.repeat.map(short),
     }
-}
-
-/// Words with commas, broken where a line would be longer; indented.
-fn wrapped(words: &[String], width: usize) -> String {
-    let (mut text, mut column) = (String::from("  "), 0);
-    for (n, word) in words.iter().enumerate() {
-        let comma = if n + 1 < words.len() { "," } else { "" };
-        if column > 0 && column + 1 + word.chars().count() + 1 > width {
-            text.push_str("\n  ");
-            column = 0;
-        }
-        let space = if column > 0 { " " } else { "" };
-        text.push_str(&format!("{space}{word}{comma}"));
-        column += space.len() + word.chars().count() + comma.len();
-    }
-    text.push('\n');
-    text
 }
 
 /// A condition with its threshold: `late 5m`, `dead_letters 10`, `disk`.
@@ -197,6 +180,5 @@ async fn test(args: TestAlertsArgs, alerts: &[AlertRule], file: &File) -> anyhow
 
 /// A test comes from no rowhook that follows a server.
 fn origin(data: &Path) -> AlertOrigin {
-    let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf()).display().to_string();
-    AlertOrigin { host: host(), data, source: "test".to_owned() }
+    AlertOrigin::of_this_machine(data, "test".to_owned())
 }

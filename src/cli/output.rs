@@ -127,6 +127,26 @@ pub(super) fn terminal_width() -> Option<u16> {
     Table::new().width().filter(|_| io::stdout().is_terminal())
 }
 
+/// The line, with breaks between its words where it is longer than `width`. Later lines begin with the indent, which is no part of the
+/// width, and with what hangs below the first word.
+pub(super) fn folded(line: &str, (indent, hanging): (&str, &str), width: Option<usize>) -> String {
+    let Some(width) = width else { return line.to_string() };
+    let (mut out, mut used) = (String::new(), 0);
+    for word in line.split(' ') {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            out += &format!("\n{indent}{hanging}");
+            used = hanging.len();
+        } else if !out.is_empty() {
+            out.push(' ');
+            used += 1;
+        }
+        out += word;
+        used += length;
+    }
+    out
+}
+
 /// How many lines the terminal shows.
 pub(super) fn terminal_height() -> Option<usize> {
     let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;

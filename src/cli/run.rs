@@ -105,8 +105,8 @@ pub(super) async fn run(args: RunCommandArgs, file: &File) -> anyhow::Result<Com
     }
     let client = client.await??;
     let metrics = Arc::new(Metrics::default());
-    let origin = (alert::host(), source.address());
-    let alerts = Alerts::new(alerts, Sinks::new(client.clone(), None), &data, origin, metrics.clone());
+    let alert_sinks = Sinks::new(client.clone(), None);
+    let alerts = Alerts::new(alerts, alert_sinks, &data, source.address(), metrics.clone());
     let sinks = Sinks::new(client, database.clone());
     announce(&source, &rules, &settings, &saved, port.as_ref(), &data);
     if proxy_shown != "none" {
@@ -169,45 +169,29 @@ struct Signals {
 }
 
 async fn work(parts: Parts) -> anyhow::Result<()> {
-    let Parts {
-        source,
-        settings,
-        journal,
-        log,
-        rules,
-        files,
-        store,
-        port,
-        socket,
-        saved,
-        sinks,
-        alerts,
-        metrics,
-        signals,
-        data,
-    } = parts;
-    let (stop, state) = (signals.stop, files.state);
+    let Parts { source, settings, rules, store, alerts, metrics, signals, data, .. } = parts;
+    let stop = signals.stop;
     let limits = Limits {
         window_deliveries: settings.window_deliveries,
         window_bytes: settings.window_bytes,
         checkpoint_interval: CHECKPOINT_INTERVAL,
         shutdown_timeout: settings.shutdown_timeout,
     };
-    let dispatcher = Dispatcher::new(sinks, metrics.clone());
+    let dispatcher = Dispatcher::new(parts.sinks, metrics.clone());
     let mut pipeline = Pipeline::new(rules.clone(), store.clone(), dispatcher, metrics.clone(), limits);
-    pipeline.set_log(DeliveryLog::new(log));
-    if let Some(journal) = journal {
+    pipeline.set_log(DeliveryLog::new(parts.log));
+    if let Some(journal) = parts.journal {
         pipeline.keep_journal(Journal::start(&data, &journal, metrics.clone())?);
     }
-    let end_of_log = end_of_log_at_upgrade(&source, &saved).await;
-    pipeline.resume(saved);
+    let end_of_log = end_of_log_at_upgrade(&source, &parts.saved).await;
+    pipeline.resume(parts.saved);
     if let Some(end) = end_of_log {
         pipeline.note_end_of_log(end);
     }
     let (address, reader) = (source.address(), source.clone());
     let (status, source_status) = watch::channel(None);
     let if_missing = if settings.allow_missing_table { IfMissing::Allow } else { IfMissing::Refuse };
-    let rule_source = rule_source(files, reader.clone(), if_missing);
+    let (state, rule_source) = rule_source(parts.files, reader.clone(), if_missing);
     let reading = ChangeSource { settings: source, start: settings.start, if_missing, status };
     let source = source_watch::of(address, source_status);
 
@@ -242,11 +226,11 @@ async fn work(parts: Parts) -> anyhow::Result<()> {
     beside.spawn(watch_for_alerts(alerts.clone(), control.clone()));
     let (asked, of_source) = (control.commands.clone(), control.source.clone());
     let health = Health { commands: asked, pulse, store: store.clone(), source: of_source, stopping: stop.clone() };
-    if let Some(port) = port {
+    if let Some(port) = parts.port {
         admin.spawn(port.serve(health.clone(), control.clone(), metrics, admin_stopped.clone()));
     }
     admin.spawn(systemd::report(health.clone(), stop.clone(), admin_stopped.clone()));
-    admin.spawn(socket.serve(admin_api(control, health, store, reader), admin_stopped));
+    admin.spawn(parts.socket.serve(admin_api(control, health, store, reader), admin_stopped));
 
     // A task of its own, on one of the threads that attempts run on: starts and ends of attempts there wake no other
     // thread.
@@ -309,16 +293,16 @@ fn log_sizes(reader: Settings) -> LogSizes {
     })
 }
 
-/// Where new rules come from, and what they are checked against.
-fn rule_source(files: RuleFiles, reader: Settings, if_missing: IfMissing) -> RuleSource {
-    let RuleFiles { directory, state: _, database } = files;
+/// The state of the rule files at the start; where new rules come from, and what they are checked against.
+fn rule_source(files: RuleFiles, reader: Settings, if_missing: IfMissing) -> (RuleFilesState, RuleSource) {
+    let RuleFiles { directory, state, database } = files;
     let from = directory.clone();
     let load = Box::new(move || rule_files::read_to_work(&from, database.as_ref()));
     let tables = Box::new(move |patterns| -> BoxFuture<'static, _> {
         let reader = reader.clone();
         Box::pin(async move { source::named_tables(&reader, &patterns).await.map_err(|error| error.to_string()) })
     });
-    RuleSource { directory, load, tables, if_missing }
+    (state, RuleSource { directory, load, tables, if_missing })
 }
 
 fn announce(

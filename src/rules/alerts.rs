@@ -1,4 +1,4 @@
-//! `alerts` of the settings file: what rowhook tells by itself, by which calls.
+//! `alerts` of the settings file: what rowhook reports by itself, by which calls.
 //!
 //! In: the text of the settings file. Out: one `AlertRule` for each alert, whose call is that of a rule for the table of alerts; or
 //! every problem with its place. An alert is compiled exactly as a rule is, so that all that `call` can do is there.
@@ -44,7 +44,7 @@ pub struct AlertRule {
     pub conditions: Vec<AlertCondition>,
     /// At most one call for a condition in this time, and one when it holds no more.
     pub every: Duration,
-    /// What lasts unchanged is told again after this time; None: it is not.
+    /// What lasts unchanged is reported again after this time; None: it is not.
     pub repeat: Option<Duration>,
 }
 
@@ -255,7 +255,7 @@ fn unknown_columns(rule: &Rule, path: &Path, text: &str) -> Vec<Diagnostic> {
         let place = FilePlace { line: column.line, column: column.column };
         Diagnostic::at(path, text, place, format!("an alert has no `{}`{hint}", column.name))
     };
-    let unknown = rule.columns.iter().filter(|column| ALERTS_TABLE.column(&column.name).is_none());
+    let unknown = rule.needed_columns().filter(|column| ALERTS_TABLE.column(&column.name).is_none());
     unknown.map(of_alert).collect()
 }
 

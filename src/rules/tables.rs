@@ -159,7 +159,7 @@ impl Rule {
     }
 
     /// Those that every table of the rule must have.
-    fn needed_columns(&self) -> impl Iterator<Item = &ColumnUse> {
+    pub(super) fn needed_columns(&self) -> impl Iterator<Item = &ColumnUse> {
         self.columns.iter().chain(&self.redact).filter(|used| !used.may_lack)
     }
 }

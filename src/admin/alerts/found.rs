@@ -1,7 +1,7 @@
 //! What a condition holds for at this moment, by the status.
 //!
 //! In: a condition, the status, or why there is none. Out: the things that it holds for, the worst first; None where the status can't
-//! tell, as right after a start: then nothing begins and nothing is over. Pure.
+//! say, as right after a start: then nothing begins and nothing is over. Pure.
 
 use std::time::{Duration, SystemTime};
 
@@ -49,9 +49,8 @@ pub(super) fn found(
         ConditionKind::Unavailable if problem.is_some() && !status.targets.iter().any(is_unavailable) => return None,
         ConditionKind::Unavailable => {
             let targets = status.targets.iter().filter(|target| is_unavailable(target));
-            let of = |target| AlertItem {
-                since_us: since(target_since(target)),
-                rules: Vec::new(),
+            let of = |target: &TargetView| AlertItem {
+                since_us: since(target.unavailable_since.as_deref()),
                 ..item(attention::unavailable_line(target, now))
             };
             targets.map(of).collect()
@@ -83,10 +82,6 @@ const LIST: &str = "rowhook dead-letters list";
 
 fn is_unavailable(target: &TargetView) -> bool {
     target.state == state::UNAVAILABLE
-}
-
-fn target_since(target: &TargetView) -> Option<&str> {
-    target.unavailable_since.as_deref()
 }
 
 fn item(line: AttentionView) -> AlertItem {

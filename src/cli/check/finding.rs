@@ -86,12 +86,12 @@ pub(super) fn text(findings: &[CheckFinding], columns: Option<u16>) -> String {
     let mut text = String::new();
     for CheckFinding { level, what, fix, .. } in findings {
         let mut lines = what.lines();
-        let first = folded(lines.next().unwrap_or_default(), "", width);
+        let first = output::folded(lines.next().unwrap_or_default(), (INDENT, ""), width);
         text += &format!("{level:<8} {first}\n");
         // A line of the file with its caret stays as it is.
         lines.for_each(|line| text += &format!("{INDENT}{line}\n"));
         if let Some(fix) = fix {
-            text += &format!("{INDENT}{}\n", folded(&format!("fix: {fix}"), "     ", width));
+            text += &format!("{INDENT}{}\n", output::folded(&format!("fix: {fix}"), (INDENT, "     "), width));
         }
     }
     let number = |level| findings.iter().filter(|finding| finding.level == level).count() as u64;
@@ -104,25 +104,6 @@ pub(super) fn text(findings: &[CheckFinding], columns: Option<u16>) -> String {
             output::count(warnings, "warning", "warnings")
         ),
     }
-}
-
-/// The line, with breaks between its words where it is longer than `width`; later lines are indented, and by `hanging` more.
-fn folded(line: &str, hanging: &str, width: Option<usize>) -> String {
-    let Some(width) = width else { return line.to_string() };
-    let (mut out, mut used) = (String::new(), 0);
-    for word in line.split(' ') {
-        let length = word.chars().count();
-        if used > 0 && used + 1 + length > width {
-            out += &format!("\n{INDENT}{hanging}");
-            used = hanging.len();
-        } else if !out.is_empty() {
-            out.push(' ');
-            used += 1;
-        }
-        out += word;
-        used += length;
-    }
-    out
 }
 
 #[cfg(test)]

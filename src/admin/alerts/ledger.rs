@@ -1,7 +1,7 @@
-//! What was told by one alert, and what there is to tell now.
+//! What was reported by one alert, and what there is to report now.
 //!
 //! In: what a condition holds for, moment by moment, and what became of the calls. Out: an alert when there is one to send: for each
-//! condition one in `every` at most, and one when it is over. What changed is told then, what lasts after `repeat`. Pure: it is given
+//! condition one in `every` at most, and one when it is over. What changed is reported then, what lasts after `repeat`. Pure: it is given
 //! the time.
 
 use std::collections::BTreeMap;
@@ -20,12 +20,12 @@ const TITLE_CHARACTERS_MAX: usize = 300;
 /// An alert that could not be sent waits for so long.
 const AFTER_FAILURE: Duration = Duration::from_secs(60);
 
-/// How often may be told.
+/// How often may be reported.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AlertLimits {
     every: Duration,
     repeat: Option<Duration>,
-    /// Whether what was told before this process and is not found is over.
+    /// Whether what was reported before this process and is not found is over.
     may_end: bool,
 }
 
@@ -46,12 +46,12 @@ pub(super) struct AlertLedger {
     failures: BTreeMap<ConditionKind, SendFailure>,
 }
 
-/// What was told last of a condition.
+/// What was reported last of a condition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct LastReport {
     is_firing: bool,
     since_us: u64,
-    /// When it was last told that it holds.
+    /// When it was last reported that it holds.
     fired_at_us: u64,
     sent_at_us: u64,
     title: String,
@@ -82,10 +82,10 @@ impl AlertLedger {
     ) -> Option<Alert> {
         let kind = condition.kind;
         let items = self.lasting(condition, found, now_us);
-        if let Some(told) = self.reported.get_mut(&kind) {
-            told.forget_gone(&items);
+        if let Some(last) = self.reported.get_mut(&kind) {
+            last.forget_gone(&items);
         }
-        let firing = self.reported.get(&kind).filter(|told| told.is_firing);
+        let firing = self.reported.get(&kind).filter(|last| last.is_firing);
         if items.is_empty() && firing.is_none() {
             // There is nothing left that could not be sent.
             self.failures.remove(&kind);
@@ -94,22 +94,22 @@ impl AlertLedger {
             return None;
         }
         let Some(worst) = items.first() else {
-            let told = firing.filter(|told| told.is_own || limits.may_end)?;
-            let lasted = span(Duration::from_micros(now_us.saturating_sub(told.since_us)));
-            let title = format!("resolved after {lasted}: {}", told.title);
-            let (since_us, state) = (told.since_us, AlertState::Resolved);
+            let last = firing.filter(|last| last.is_own || limits.may_end)?;
+            let lasted = span(Duration::from_micros(now_us.saturating_sub(last.since_us)));
+            let title = format!("resolved after {lasted}: {}", last.title);
+            let (since_us, state) = (last.since_us, AlertState::Resolved);
             return Some(Alert { kind, state, title, items: Vec::new(), since_us, at_us: now_us });
         };
         // A time to come is that of another clock.
-        let waited = |told: &LastReport, time: Duration| {
-            now_us.checked_sub(told.fired_at_us).is_none_or(|since_us| since_us >= micros(time))
+        let waited = |last: &LastReport, time: Duration| {
+            now_us.checked_sub(last.fired_at_us).is_none_or(|since_us| since_us >= micros(time))
         };
         let is_due = match (self.reported.get(&kind), firing) {
             (None, _) => true,
-            (Some(told), None) => waited(told, limits.every),
-            (Some(told), Some(_)) => {
-                (waited(told, limits.every) && told.lacks(&items))
-                    || limits.repeat.is_some_and(|repeat| waited(told, repeat.max(limits.every)))
+            (Some(last), None) => waited(last, limits.every),
+            (Some(last), Some(_)) => {
+                (waited(last, limits.every) && last.lacks(&items))
+                    || limits.repeat.is_some_and(|repeat| waited(last, repeat.max(limits.every)))
             }
         };
         let more = match items.len() {
@@ -117,7 +117,7 @@ impl AlertLedger {
             all => format!(" (and {} more)", all - 1),
         };
         let since_us = match firing {
-            Some(told) => told.since_us,
+            Some(last) => last.since_us,
             None => items.iter().filter_map(|item| item.since_us).min().unwrap_or(now_us),
         };
         let title = format!("{}{more}", shortened(&worst.text, TITLE_CHARACTERS_MAX));
@@ -151,13 +151,13 @@ impl AlertLedger {
             AlertState::Firing => {
                 let subjects = items.iter().flat_map(subjects_of).collect();
                 let (fired_at_us, sent_at_us) = (at_us, at_us);
-                let told =
+                let last =
                     LastReport { is_firing: true, since_us, fired_at_us, sent_at_us, title, is_own: true, subjects };
-                self.reported.insert(kind, told);
+                self.reported.insert(kind, last);
             }
             AlertState::Resolved => {
-                if let Some(told) = self.reported.get_mut(&kind) {
-                    (told.is_firing, told.sent_at_us) = (false, at_us);
+                if let Some(last) = self.reported.get_mut(&kind) {
+                    (last.is_firing, last.sent_at_us) = (false, at_us);
                 }
             }
         }
@@ -170,11 +170,11 @@ impl AlertLedger {
     }
 
     pub(super) fn firing(&self) -> impl Iterator<Item = ConditionKind> {
-        self.reported.iter().filter(|(_, told)| told.is_firing).map(|(kind, _)| *kind)
+        self.reported.iter().filter(|(_, last)| last.is_firing).map(|(kind, _)| *kind)
     }
 
     pub(super) fn last_sent_us(&self) -> Option<u64> {
-        self.reported.values().map(|told| told.sent_at_us).max()
+        self.reported.values().map(|last| last.sent_at_us).max()
     }
 
     /// Since when something can't be sent, and why.
@@ -184,7 +184,7 @@ impl AlertLedger {
 }
 
 impl LastReport {
-    /// What is gone and comes back is told again.
+    /// What is gone and comes back is reported again.
     fn forget_gone(&mut self, items: &[AlertItem]) {
         let now: BTreeMap<String, u64> = items.iter().flat_map(subjects_of).collect();
         self.subjects.retain(|name, _| now.contains_key(name));
@@ -193,10 +193,10 @@ impl LastReport {
         }
     }
 
-    /// Whether there is something that was not told: one more, or more dead letters.
+    /// Whether there is something that was not reported: one more, or more dead letters.
     fn lacks(&self, items: &[AlertItem]) -> bool {
-        let is_told = |(name, count): (String, u64)| self.subjects.get(&name).is_some_and(|told| *told >= count);
-        !items.iter().flat_map(subjects_of).all(is_told)
+        let is_reported = |(name, count): (String, u64)| self.subjects.get(&name).is_some_and(|last| *last >= count);
+        !items.iter().flat_map(subjects_of).all(is_reported)
     }
 }
 

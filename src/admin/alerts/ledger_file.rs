@@ -1,7 +1,7 @@
-//! The file `alerts.json` of the data directory: what each alert has told.
+//! The file `alerts.json` of the data directory: what each alert has reported.
 //!
 //! In: the ledgers, after each alert that arrived. Out: the same after a restart. Without the file, or with one that can't be read,
-//! what holds is told once more: no call is lost.
+//! what holds is reported once more: no call is lost.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,22 +39,22 @@ impl LedgerFile {
             let record: Record = serde_json::from_str(&text).map_err(|error| error.to_string())?;
             if record.version == VERSION { Ok(record.alerts) } else { Err("it is of another version".to_owned()) }
         };
-        let told = read().unwrap_or_else(|error| {
-            tracing::warn!(file = %path.display(), error, "what was told by alerts is not known; it is told again");
+        let reported = read().unwrap_or_else(|error| {
+            tracing::warn!(file = %path.display(), error, "what was reported by alerts is not known; it is reported again");
             BTreeMap::new()
         });
-        (LedgerFile(Mutex::new(path)), told)
+        (LedgerFile(Mutex::new(path)), reported)
     }
 
-    /// Durable when it returns. `alerts` is asked once no other write is under way. An error is logged: alerts go on, and are told again after a restart.
+    /// Durable when it returns. `alerts` is asked once no other write is under way. An error is logged: alerts go on, and are reported again after a restart.
     pub(super) async fn write(&self, alerts: impl FnOnce() -> BTreeMap<String, AlertLedger>) {
         let path = self.0.lock().await;
         let (target, record) = (path.clone(), Record { version: VERSION, alerts: alerts() });
         let write = move || file::put(&target, &serde_json::to_vec(&record).map_err(std::io::Error::other)?);
         match tokio::task::spawn_blocking(write).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(file = %path.display(), %error, "what alerts told can't be kept"),
-            Err(_) => tracing::warn!("what alerts told was not written"),
+            Ok(Err(error)) => tracing::warn!(file = %path.display(), %error, "what alerts reported can't be kept"),
+            Err(_) => tracing::warn!("what alerts reported was not written"),
         }
     }
 }

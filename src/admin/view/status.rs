@@ -212,13 +212,13 @@ pub struct RuleView {
     pub low_water_mark: Option<PositionView>,
 }
 
-/// An alert and what it has told.
+/// An alert and what it has reported.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlertView {
     pub alert: String,
-    /// The conditions that were told and hold.
+    /// The conditions that were reported and hold.
     pub firing: Vec<String>,
-    /// Null: nothing was told yet.
+    /// Null: nothing was reported yet.
     pub last_sent_at: Option<String>,
     /// Since when it can't be sent; null while it can.
     pub failing_since: Option<String>,

@@ -82,7 +82,8 @@ impl AlertLedger {
     ) -> Option<Alert> {
         let kind = condition.kind;
         let items = self.lasting(condition, found, now_us);
-        if let Some(last) = self.reported.get_mut(&kind) {
+        // After a start, what is not found yet may still be so.
+        if let Some(last) = self.reported.get_mut(&kind).filter(|last| last.is_own || limits.may_end) {
             last.forget_gone(&items);
         }
         let firing = self.reported.get(&kind).filter(|last| last.is_firing);

@@ -106,12 +106,13 @@ fn nothing_is_over_before_the_start_has_settled() {
     world.limits.may_end = false;
     check(&mut world, 5, &[], "");
     check(&mut world, 6, &[rule("a", 0)], "");
+    check(&mut world, 20, &[rule("a", 0)], "");
     world.limits.may_end = true;
-    check(&mut world, 7, &[], "resolved: resolved after 7m 0s: a 0");
+    check(&mut world, 21, &[], "resolved: resolved after 21m 0s: a 0");
     // What this process itself found may end.
     world.limits.may_end = false;
-    check(&mut world, 10, &[rule("a", 0)], "firing: a 0");
-    check(&mut world, 11, &[], "resolved: resolved after 1m 0s: a 0");
+    check(&mut world, 30, &[rule("a", 0)], "firing: a 0");
+    check(&mut world, 31, &[], "resolved: resolved after 1m 0s: a 0");
 }
 
 #[test]

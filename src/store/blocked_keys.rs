@@ -80,6 +80,6 @@ impl Trees {
     }
 
     fn has_letter(&self, number: u64) -> Result<bool, Error> {
-        self.heads.contains_key(chunks::key(&number.to_be_bytes(), 0)).map_err(Error::read(&self.directory))
+        walk::contains(&self.heads, chunks::key(&number.to_be_bytes(), 0)).map_err(Error::read(&self.directory))
     }
 }

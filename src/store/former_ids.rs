@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checkpoint::FormerIds;
 use super::chunks::{self, Damage, Framed};
-use super::{Error, checkpoint};
+use super::{Error, checkpoint, walk};
 use crate::position::Resume;
 
 /// Name of the record, among those of checkpoints.
@@ -24,8 +24,8 @@ struct Record {
 /// To be called before an older store gets this format.
 pub(super) fn expect(checkpoints: &sled::Tree, directory: &Path) -> Result<(), Error> {
     let failed = |error| Error::write(directory, &error);
-    let has_checkpoint = checkpoints.contains_key(chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;
-    let is_known = checkpoints.contains_key(chunks::key(FORMER_IDS, 0)).map_err(failed)?;
+    let has_checkpoint = walk::contains(checkpoints, chunks::key(checkpoint::MAIN, 0)).map_err(failed)?;
+    let is_known = walk::contains(checkpoints, chunks::key(FORMER_IDS, 0)).map_err(failed)?;
     if has_checkpoint && !is_known {
         for (chunk, content) in encode(&FormerIds::Everywhere).chunks() {
             checkpoints.insert(chunks::key(FORMER_IDS, chunk), content).map_err(failed)?;

@@ -169,7 +169,7 @@ impl Trees {
     pub(super) fn letter_bytes(&self, number: u64) -> Result<u64, Error> {
         let mut bytes = 0;
         for tree in [&self.heads, &self.changes, &self.bodies] {
-            let first = tree.get(chunks::key(&number.to_be_bytes(), 0)).map_err(Error::read(&self.directory))?;
+            let first = walk::get(tree, chunks::key(&number.to_be_bytes(), 0)).map_err(Error::read(&self.directory))?;
             bytes += first.and_then(|first| chunks::content_bytes(&first).ok()).unwrap_or(0);
         }
         Ok(bytes)

@@ -19,7 +19,7 @@ use super::tally::{self, StoredTally, Tally, TallyFile};
 use super::transaction::Counters;
 use super::trees::{self, Trees};
 use super::watchdog::WriterProgress;
-use super::{Error, former_ids, kept, lane_forms, swap, sweep};
+use super::{Error, former_ids, kept, lane_forms, swap, sweep, walk};
 use crate::file;
 
 const FORMAT_PREFIX: &str = "rowhook store format ";
@@ -214,7 +214,7 @@ fn restrict_files(directory: &Path) -> std::io::Result<()> {
 /// log is missing.
 fn check_numbers(trees: &Trees, counters: Counters) -> Result<(), Error> {
     let corrupt = |detail| Error::Corrupt { directory: trees.directory.clone(), detail };
-    let last = trees.heads.last().map_err(Error::read(&trees.directory))?;
+    let last = walk::last(&trees.heads).map_err(Error::read(&trees.directory))?;
     let last = last.map(|(key, _)| trees::number_of(&key)).transpose()?.unwrap_or(0);
     if last >= counters.next_number {
         let next = counters.next_number;

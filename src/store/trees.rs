@@ -100,7 +100,7 @@ impl Trees {
     }
 
     pub(super) fn store_id(&self) -> Result<Option<Uuid>, Error> {
-        let Some(value) = self.meta.get(STORE_ID).map_err(Error::read(&self.directory))? else { return Ok(None) };
+        let Some(value) = walk::get(&self.meta, STORE_ID).map_err(Error::read(&self.directory))? else { return Ok(None) };
         Uuid::from_slice(&value).map(Some).map_err(|error| Error::record("the store's id", error))
     }
 
@@ -240,7 +240,7 @@ impl Trees {
     }
 
     pub(super) fn counter(&self, key: &[u8]) -> Result<Option<u64>, Error> {
-        let Some(value) = self.meta.get(key).map_err(Error::read(&self.directory))? else { return Ok(None) };
+        let Some(value) = walk::get(&self.meta, key).map_err(Error::read(&self.directory))? else { return Ok(None) };
         let bytes = <[u8; 8]>::try_from(&*value)
             .map_err(|_| Error::record(String::from_utf8_lossy(key), format!("it has {} bytes", value.len())))?;
         Ok(Some(u64::from_be_bytes(bytes)))
@@ -255,7 +255,7 @@ impl Trees {
         let mut reads = 0;
         loop {
             reads += 1;
-            match chunks::read(|chunk| Ok::<_, ReadError>(tree.get(chunks::key(name, chunk))?)) {
+            match chunks::read(|chunk| Ok::<_, ReadError>(walk::get(tree, chunks::key(name, chunk))?)) {
                 Ok(content) => return Ok(content),
                 Err(ReadError::Damage(_)) if reads < READS_MAX => {}
                 Err(ReadError::Damage(damage)) => return Err(Error::record(called(), damage)),

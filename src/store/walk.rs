@@ -1,10 +1,10 @@
-//! The one way through the entries of a tree.
+//! The one way to the entries of a tree.
 //!
-//! In: a tree, and where to begin. Out: its entries in the order of their keys. Sled's own iterators return the same error for ever at a
+//! In: a tree, and a key or where to begin. Out: the entry, or all in the order of their keys. Sled's own iterators return the same error for ever at a
 //! page that can't be read. Here it is one error, and the next entry is the first one behind that page, so that a walk always ends.
 //! Who needs every entry stops at the first error; who wants what is left goes on. Reads only.
 
-#![expect(clippy::disallowed_methods, reason = "sled's iterators, which are used here and nowhere else")]
+#![expect(clippy::disallowed_methods, reason = "sled's own reads, which are used here and nowhere else")]
 
 use std::ops::Bound;
 use std::panic::{self, AssertUnwindSafe};
@@ -25,6 +25,21 @@ pub(super) struct Walk<'t> {
     reached: IVec,
     end: Bound<IVec>,
     has_ended: bool,
+}
+
+/// The value of a key.
+pub(super) fn get(tree: &sled::Tree, key: impl AsRef<[u8]>) -> Result<Option<IVec>, sled::Error> {
+    read(|| tree.get(key))
+}
+
+/// Whether a key has a value.
+pub(super) fn contains(tree: &sled::Tree, key: impl AsRef<[u8]>) -> Result<bool, sled::Error> {
+    read(|| tree.contains_key(key))
+}
+
+/// The last entry.
+pub(super) fn last(tree: &sled::Tree) -> Result<Option<(IVec, IVec)>, sled::Error> {
+    read(|| tree.last())
 }
 
 /// All entries.
@@ -103,10 +118,15 @@ fn number(key: &[u8]) -> u128 {
     u128::from_be_bytes(bytes)
 }
 
-/// The next entry. Sled asserts what an index says of its pages: where an assertion fails on the way, the tree is damaged there.
+/// The next entry.
 fn next_of(entries: &mut impl Iterator<Item = WalkedEntry>) -> Option<WalkedEntry> {
-    let next = panic::catch_unwind(AssertUnwindSafe(|| entries.next()));
-    next.unwrap_or_else(|_| Some(Err(sled::Error::Corruption { at: None, bt: () })))
+    read(|| entries.next().transpose()).transpose()
+}
+
+/// One read. Sled asserts what an index says of its pages: where an assertion fails on the way, the tree is damaged there.
+fn read<T>(reading: impl FnOnce() -> Result<T, sled::Error>) -> Result<T, sled::Error> {
+    let damaged = |_| Err(sled::Error::Corruption { at: None, bt: () });
+    panic::catch_unwind(AssertUnwindSafe(reading)).unwrap_or_else(damaged)
 }
 
 impl Iterator for Walk<'_> {

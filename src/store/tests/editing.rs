@@ -121,7 +121,7 @@ async fn a_body_that_is_missing_is_damage_and_never_that_of_another_edit() {
     store.write(add([letter(1)])).await.expect("written");
     store.write(edit(&store, 1, Some(b"first"))).await.expect("written");
     let chunk = chunks::key(&1_u64.to_be_bytes(), 0);
-    let first = store.inner.trees.bodies.get(&chunk).expect("read").expect("there");
+    let first = walk::get(&store.inner.trees.bodies, &chunk).expect("read").expect("there");
     store.write(edit(&store, 1, Some(b"second"))).await.expect("written");
     store.inner.trees.bodies.insert(&chunk, first).expect("inserted");
     for _ in 0..2 {

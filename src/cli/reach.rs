@@ -315,7 +315,7 @@ pub(super) async fn open_store_to_keep(data: &Path) -> anyhow::Result<Store> {
     let give_up_at = Instant::now() + COMMAND_TIMEOUT;
     loop {
         match open_store(data).await {
-            Err(error) if is_in_use(&error) && Instant::now() < give_up_at => sleep(COMMAND_TIMEOUT / 40).await,
+            Err(error) if is_in_use(&error) && Instant::now() < give_up_at => sleep(COMMAND_POLL).await,
             opened => return opened,
         }
     }
@@ -325,8 +325,9 @@ fn is_in_use(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(store::Error::InUse { .. }))
 }
 
-/// `status` and similar commands take far less.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+/// With a million dead letters `status` and similar commands take four seconds, else far less.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+const COMMAND_POLL: Duration = Duration::from_millis(50);
 
 pub(super) async fn read_saved(store: &Store) -> anyhow::Result<Saved> {
     let store = store.clone();

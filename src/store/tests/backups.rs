@@ -68,7 +68,7 @@ async fn a_backup_that_is_restored_contains_what_the_store_contained_then() {
 }
 
 #[tokio::test]
-async fn a_backup_that_is_not_whole_is_refused_and_nothing_changes() {
+async fn a_backup_that_is_not_whole_is_refused_and_nothing_changes_unless_it_says_the_same() {
     let directory = filled(30).await;
     let store = open(directory.path());
     let outside = self::directory();
@@ -78,7 +78,7 @@ async fn a_backup_that_is_not_whole_is_refused_and_nothing_changes() {
     drop(store);
     let whole = fs::read(&file).expect("the backup");
     let mut damaged: Vec<Vec<u8>> = (0..whole.len()).step_by(whole.len() / 40).map(|at| whole[..at].to_vec()).collect();
-    damaged.extend((0..whole.len()).step_by(whole.len() / 40).map(|at| {
+    damaged.extend((0..whole.len()).step_by(3).map(|at| {
         let mut bytes = whole.clone();
         bytes[at] ^= 4;
         bytes
@@ -86,9 +86,12 @@ async fn a_backup_that_is_not_whole_is_refused_and_nothing_changes() {
     damaged.push(b"no backup at all".to_vec());
     for bytes in damaged {
         fs::write(&file, &bytes).expect("written");
-        let error = Store::restore(directory.path(), &file).expect_err("damaged");
-        assert!(matches!(error, Error::Backup { .. }), "{error}");
-        assert!(!directory.path().join("new-store").exists());
+        match Store::restore(directory.path(), &file) {
+            Err(Error::Backup { .. }) => assert!(!directory.path().join("new-store").exists()),
+            Err(error) => panic!("{error}"),
+            // A frame has bits that mean nothing, such as a larger window.
+            Ok(_) => assert_eq!(content(&open(directory.path())), before),
+        }
     }
     assert_eq!(content(&open(directory.path())), before);
 }

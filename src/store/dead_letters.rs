@@ -198,6 +198,20 @@ pub struct LetterFacts<'a> {
     pub is_resolved: bool,
 }
 
+impl LetterFacts<'_> {
+    pub(super) fn into_owned(self) -> LetterFacts<'static> {
+        let own = |text: Cow<str>| Cow::Owned(text.into_owned());
+        LetterFacts {
+            rule: own(self.rule),
+            op: own(self.op),
+            table: own(self.table),
+            message: own(self.message),
+            error: self.error.map(own),
+            ..self
+        }
+    }
+}
+
 impl DeadLetterHead {
     /// The newest edit, unless it is reverted.
     /// The number of the newest edit, also where it was reverted; 0: there is none.

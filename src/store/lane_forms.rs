@@ -62,8 +62,8 @@ fn put(trees: &Trees, number: u64, head: DeadLetterHead, lanes: LaneKeys) -> Res
         for (entry, _) in &before {
             holds.remove(entry)?;
         }
-        for (entry, definition) in &after {
-            holds.insert(entry, definition.as_slice())?;
+        for (entry, value) in &after {
+            holds.insert(entry, *value)?;
         }
         chunks::put(heads, &number.to_be_bytes(), &head)?;
         Ok::<_, ConflictableTransactionError<std::convert::Infallible>>(())

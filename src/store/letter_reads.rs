@@ -3,18 +3,14 @@
 //! In: a filter, and where a page begins. Out: heads, or of each letter the facts that conditions and groups need, which are read without
 //! the rest of its record. Memory does not grow with the number of letters (promise 6). May run beside the writer. Writes nothing.
 
-use std::borrow::Cow;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::thread;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
-
 use super::chunks::{self, Damage};
 use super::dead_letters::{Closed, DeadLetterHead, Filter, LetterFacts, LetterOrder, NumberRange};
 use super::trees::{Trees, number_of};
-use super::{Error, former_words, letter_records, walk};
+use super::{Error, letter_records, walk};
 
 /// Threads of a pass over all letters; deliveries need the other processors.
 const THREADS_MAX: usize = 4;
@@ -197,107 +193,6 @@ fn of_letter(number: u64, damage: Damage) -> Error {
     Error::record(format!("dead letter {number}"), damage)
 }
 
-/// The part of a head's record that conditions need; the rest is passed over.
-#[derive(Deserialize)]
-struct FactsRecord<'a> {
-    #[serde(borrow)]
-    rule: Cow<'a, str>,
-    #[serde(borrow)]
-    op: Cow<'a, str>,
-    #[serde(borrow)]
-    table: Cow<'a, str>,
-    #[serde(borrow)]
-    reason: Cow<'a, str>,
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-    #[serde(borrow)]
-    attempts: Vec<AttemptFactsRecord<'a>>,
-    created_at_us: u64,
-    #[serde(default)]
-    resolved: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-struct AttemptFactsRecord<'a> {
-    #[serde(borrow)]
-    answer: AnswerFactsRecord<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum AnswerFactsRecord<'a> {
-    Status {
-        status: u16,
-    },
-    Written {},
-    Failed {
-        #[serde(borrow)]
-        error: Cow<'a, str>,
-    },
-}
-
 fn facts(number: u64, content: &[u8]) -> Result<LetterFacts<'_>, Error> {
-    let damaged = |damage| of_letter(number, damage);
-    let mut record: FactsRecord = chunks::decode(content).map_err(damaged)?;
-    let (status, error) = match record.attempts.pop().map(|attempt| attempt.answer) {
-        Some(AnswerFactsRecord::Status { status }) => (Some(status), None),
-        Some(AnswerFactsRecord::Failed { error }) => (None, Some(error)),
-        Some(AnswerFactsRecord::Written {}) | None => (None, None),
-    };
-    let reason = former_words::reason(&record.reason);
-    Ok(LetterFacts {
-        number,
-        rule: record.rule,
-        op: record.op,
-        table: record.table,
-        reason: reason.ok_or_else(|| damaged(Damage::unknown("reason", &record.reason)))?,
-        message: record.message,
-        status,
-        error,
-        created_at_us: record.created_at_us,
-        is_resolved: record.resolved.is_some(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::dead_letters::{LetterFailure, Resolved};
-    use super::*;
-    use crate::change::{DeliveryId, Op};
-    use crate::failure::{Answer, Attempt, Attempts, Reason};
-    use crate::ordering::LaneKeys;
-
-    #[test]
-    fn the_facts_of_a_letter_are_those_of_its_head() {
-        let answers = [
-            vec![],
-            vec![Answer::Status { status: 404, excerpt: "no \"such\" order".to_string() }],
-            vec![
-                Answer::Failed { error: "first".to_string() },
-                Answer::Failed { error: "no \"answer\" within 10s".to_string() },
-            ],
-            vec![Answer::Written { rows: 3 }],
-        ];
-        for answers in answers {
-            let attempt = |answer: &Answer| Attempt { started_at_us: 1, duration_us: 2, answer: answer.clone() };
-            let attempts = Attempts::new(answers.iter().map(attempt).collect(), 20);
-            let head = DeadLetterHead {
-                number: 7,
-                delivery_id: DeliveryId(uuid::Uuid::from_u128(1)),
-                rule: "a \"rule\"".into(),
-                op: Op::Update,
-                table: "shop.orders".into(),
-                failure: LetterFailure { reason: Reason::Refused, message: "tab\tand ü".to_string(), attempts },
-                lanes: LaneKeys::none(),
-                created_at_us: 9,
-                replays: 1,
-                replayed_at_us: Some(3),
-                redacted: vec!["note".into()],
-                resolved: (answers.len() == 1).then(|| Resolved { note: "n".into(), at_us: 1 }),
-                edit: None,
-            };
-            let content = letter_records::encode_head(&head).read_back();
-            assert_eq!(facts(7, &content).expect("readable"), head.facts(), "{answers:?}");
-        }
-    }
+    letter_records::facts(number, content).map_err(|damage| of_letter(number, damage))
 }

@@ -372,7 +372,7 @@ impl Store {
         self.inner.trees.letter(number)
     }
 
-    /// What a dead letter takes, as text: its head, its row and its edited body. Blocks for three short reads from the disk.
+    /// What a dead letter takes: its head, its row and its edited body. Blocks for three short reads from the disk.
     pub fn letter_bytes(&self, number: u64) -> Result<u64, Error> {
         self.inner.trees.letter_bytes(number)
     }

@@ -24,7 +24,7 @@ use crate::file;
 
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-pub(super) const FORMAT: u32 = 6;
+pub(super) const FORMAT: u32 = 7;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
 /// rules: a version that knows no other would skip what rules with their own have not resolved. Format 2 had no sagas: a version
 /// that knows none would send a dead letter from its first step although its steps are done, and one that a person has closed.
@@ -34,6 +34,7 @@ pub(super) const FORMAT: u32 = 6;
 /// pass the dead letters that block them.
 /// Format 4 had other words for reasons and effects (`former_words`): a version that knows no others can't read what is written now.
 /// Format 5 had no edited bodies: a version that knows none would send the body that the rule makes, under the old id.
+/// Format 6 had records of dead letters as JSON: a version that knows no others reads none of them.
 const FORMAT_OLDEST: u32 = 1;
 /// The first one whose delivery ids have the time of the commit in them.
 const FORMAT_OF_TIMED_IDS: u32 = 4;
@@ -82,6 +83,7 @@ pub(super) fn open(directory: &Path) -> Result<Opened, Error> {
         if format.is_some_and(|format| format < FORMAT_OF_TIMED_IDS) {
             former_ids::expect(&trees.checkpoints, directory)?;
         }
+        trees.remove_entries_without_letters()?;
         db.flush().map_err(|error| Error::write(directory, &error))?;
         create_format(directory)?;
     }

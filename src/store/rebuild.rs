@@ -123,8 +123,8 @@ impl Rebuild<'_, '_> {
         self.copy_record(&from.heads, &to.heads, &name)?;
         self.copy_record(&from.changes, &to.changes, &name)?;
         self.copy_record(&from.bodies, &to.bodies, &name)?;
-        for (entry, definition) in blocked_keys::entries(&head.lanes, head.number) {
-            self.new.insert(&to.holds, entry, definition)?;
+        for (entry, value) in blocked_keys::entries(&head.lanes, head.number) {
+            self.new.insert(&to.holds, entry, value)?;
         }
         let Counters { next_number, letter_count, blocked_count, resolved_count, .. } = &mut self.counters;
         *next_number = head.number.saturating_add(1).max(*next_number);

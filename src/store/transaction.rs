@@ -157,8 +157,8 @@ impl View<'_> {
                     None => drop(self.meta.remove(sweep::mark(*number))?),
                 }
                 chunks::put(self.heads, &number.to_be_bytes(), head)?;
-                for (entry, definition) in blocked_keys::entries(lanes, *number) {
-                    self.holds.insert(&entry, definition)?;
+                for (entry, value) in blocked_keys::entries(lanes, *number) {
+                    self.holds.insert(&entry, value)?;
                 }
                 counters.next_number = number + 1;
                 counters.letter_count += 1;

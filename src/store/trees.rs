@@ -100,7 +100,9 @@ impl Trees {
     }
 
     pub(super) fn store_id(&self) -> Result<Option<Uuid>, Error> {
-        let Some(value) = walk::get(&self.meta, STORE_ID).map_err(Error::read(&self.directory))? else { return Ok(None) };
+        let Some(value) = walk::get(&self.meta, STORE_ID).map_err(Error::read(&self.directory))? else {
+            return Ok(None);
+        };
         Uuid::from_slice(&value).map(Some).map_err(|error| Error::record("the store's id", error))
     }
 

@@ -84,6 +84,7 @@ async fn an_entry_without_a_letter_blocks_nothing() {
     store.inner.trees.meta.insert(trees::LETTER_COUNT, &1_u64.to_be_bytes()).expect("inserted");
     store.inner.trees.holds.insert(super::super::blocked_keys::entry(LaneKey(7), 99), &[][..]).expect("inserted");
     drop(store);
+    fs::write(directory.path().join("format"), "rowhook store format 6\n").expect("written");
     let store = open(directory.path());
     assert_eq!(front(&store, A).map(|(front, _)| front), Some(2));
     assert_eq!((front(&store, LaneKey(7)), store.blocked_keys().keys()), (None, 2));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ordering::{OrderedBy, lane};
-use crate::store::{lane_forms, letter_records};
+use crate::store::lane_forms;
 
 /// A dead letter as format 3 had it: its keys made of these columns, without a definition.
 fn old(number: u64, change: Change, columns: &[usize]) -> NewDeadLetter {
@@ -77,7 +77,7 @@ async fn the_keys_of_stored_letters_are_computed_again_and_block_the_same_rows()
         assert_eq!(walk::all(&store.inner.trees.holds).count(), 7 + 6, "the old entries are gone");
         let own = lanes(1).made_under().expect("a definition").id();
         assert_eq!(blocked.other_definitions(own).len(), 4);
-        assert_eq!(fs::read_to_string(directory.path().join("format")).expect("there"), "rowhook store format 6\n");
+        assert_eq!(fs::read_to_string(directory.path().join("format")).expect("there"), "rowhook store format 7\n");
     }
     let store = open(directory.path());
     store.write(remove(1..=7)).await.expect("written");
@@ -104,36 +104,4 @@ async fn an_upgrade_that_a_crash_ended_goes_on_with_the_letters_that_are_left() 
         assert_eq!(lanes.iter().collect::<Vec<_>>(), [key_of(&[Value::Int(number as i64)])]);
     }
     assert_eq!(walk::all(&store.inner.trees.holds).count(), 2 * 2 + 1);
-}
-
-#[test]
-fn a_definition_reads_back_and_is_the_same_one() {
-    use crate::ordering::{Declared, KeyColumn, KeyDefinition};
-    for declared in [
-        Declared::Unknown,
-        Declared::Int,
-        Declared::Bit,
-        Declared::Year,
-        Declared::Decimal { scale: 30 },
-        Declared::Float,
-        Declared::Double,
-        Declared::Date,
-        Declared::Time { digits: 6 },
-        Declared::DateTime { digits: 3 },
-        Declared::Timestamp { digits: 0 },
-        Declared::Text,
-        Declared::Bytes,
-        Declared::Enum,
-        Declared::Set,
-        Declared::Other,
-    ] {
-        let key = vec![KeyColumn { name: "größe".into(), declared }];
-        for by in
-            [OrderedBy::Columns { key, all: vec!["größe".into(), "v".into()] }, OrderedBy::Table, OrderedBy::Unknown]
-        {
-            let definition = KeyDefinition::new("r", "s.s", "t", by);
-            let read = letter_records::decode_definition(&letter_records::encode_definition(&definition));
-            assert_eq!(read.expect("readable"), definition);
-        }
-    }
 }

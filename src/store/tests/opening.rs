@@ -83,10 +83,10 @@ async fn a_store_in_use_is_refused_with_the_process_and_free_at_once_when_droppe
 #[tokio::test]
 async fn a_newer_format_is_refused_and_nothing_is_written() {
     let directory = store_with_a_letter().await;
-    fs::write(directory.path().join("format"), "rowhook store format 7\n").expect("written");
+    fs::write(directory.path().join("format"), "rowhook store format 8\n").expect("written");
     let before = contents(directory.path());
     let error = Store::open(directory.path()).expect_err("newer");
-    assert!(matches!(error, Error::NewerFormat { found: 7, known: 6, .. }), "{error}");
+    assert!(matches!(error, Error::NewerFormat { found: 8, known: 7, .. }), "{error}");
     assert_eq!(contents(directory.path()), before);
 }
 

@@ -25,8 +25,6 @@ pub(super) struct OpenJournal {
     pub connection: Connection,
     pub path: PathBuf,
     names: Names,
-    /// The part of the newest row.
-    part: Option<i64>,
     next_number: i64,
     run: i64,
 }
@@ -73,7 +71,7 @@ impl OpenJournal {
             (None, Some(part)) => (part + 1) * PART_ENTRIES,
             (None, None) => 1,
         };
-        Ok(OpenJournal { connection, path: path.to_path_buf(), names, part, next_number, run })
+        Ok(OpenJournal { connection, path: path.to_path_buf(), names, next_number, run })
     }
 
     /// Writes the entries in one transaction, with the gap before them if there is one.
@@ -85,15 +83,10 @@ impl OpenJournal {
         }
         let mut rows = Rows::new(&transaction, &mut self.names).map_err(&failed)?;
         for entry in entries {
-            let part = self.next_number / PART_ENTRIES;
-            if self.part.is_none_or(|newest| newest < part) {
-                transaction.execute("INSERT INTO part (number) VALUES (?1)", [part]).map_err(&failed)?;
-                self.part = Some(part);
-            }
-            rows.put(self.next_number, part, entry).map_err(&failed)?;
+            rows.put(self.next_number, entry).map_err(&failed)?;
             self.next_number += 1;
         }
-        drop(rows);
+        rows.end().map_err(&failed)?;
         self.names.write_moved(&transaction).map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
@@ -176,13 +169,23 @@ fn add_name(transaction: &Transaction<'_>, table: &str, name: &str) -> rusqlite:
     Ok(transaction.last_insert_rowid())
 }
 
+/// The times of the entries of one part.
+struct Part {
+    number: i64,
+    from_us: u64,
+    until_us: u64,
+}
+
 /// The statements of one batch.
 struct Rows<'t> {
     transaction: &'t Transaction<'t>,
     names: &'t mut Names,
+    /// Of the entries that were put last.
+    part: Option<Part>,
     add: Statement<'t>,
     add_attempt: Statement<'t>,
     find: Statement<'t>,
+    note_part: Statement<'t>,
 }
 
 impl<'t> Rows<'t> {
@@ -190,17 +193,24 @@ impl<'t> Rows<'t> {
         Ok(Rows {
             transaction,
             names,
+            part: None,
             add: transaction.prepare(
                 "INSERT INTO delivery (number, part, id, rule, watched_table, target, op, key, outcome, reason, merged_into, \
-                 status, attempts, times, committed_us, resolved_us) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 status, error, attempts, times, committed_us, started_us, duration_us, resolved_us) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
             )?,
-            add_attempt: transaction.prepare("INSERT INTO attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
+            add_attempt: transaction.prepare("INSERT INTO earlier_attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
             find: transaction.prepare(FIND)?,
+            note_part: transaction.prepare(
+                "INSERT INTO part (number, from_us, until_us) VALUES (?1, ?2, ?3) ON CONFLICT (number) DO UPDATE SET \
+                 from_us = min(from_us, excluded.from_us), until_us = max(until_us, excluded.until_us)",
+            )?,
         })
     }
 
-    fn put(&mut self, number: i64, part: i64, entry: &JournalEntry) -> rusqlite::Result<()> {
+    fn put(&mut self, number: i64, entry: &JournalEntry) -> rusqlite::Result<()> {
+        let part = number / PART_ENTRIES;
+        self.belongs_to(part, entry.resolved_us)?;
         let rule = self.names.rule(self.transaction, entry)?;
         let former = if may_have_a_row(entry, &rule) { self.find(entry.id)? } else { None };
         let table_name = entry.table.to_string();
@@ -210,6 +220,7 @@ impl<'t> Rows<'t> {
         if let Some(former) = &former {
             self.replace(former, number)?;
         }
+        let (last, earlier) = entry.attempts.split_last().unzip();
         self.add.execute(params![
             number,
             part,
@@ -222,13 +233,16 @@ impl<'t> Rows<'t> {
             entry.outcome.code(),
             entry.reason,
             entry.merged_into.as_ref().map(bytes),
-            entry.attempts.last().and_then(|attempt| attempt.status),
+            last.and_then(|attempt| attempt.status),
+            last.and_then(|attempt| attempt.error.as_deref()),
             attempts_before + entry.attempts_total,
             times_before + 1,
             entry.committed_us,
+            last.map(|attempt| attempt.started_us),
+            last.map(|attempt| attempt.duration_us),
             entry.resolved_us,
         ])?;
-        for attempt in &entry.attempts {
+        for attempt in earlier.unwrap_or_default() {
             self.add_attempt.execute(params![
                 number,
                 attempts_before + attempt.number,
@@ -239,11 +253,36 @@ impl<'t> Rows<'t> {
             ])?;
         }
         if former.is_some() {
-            let beyond = "DELETE FROM attempt WHERE delivery = ?1 AND number <= \
+            let beyond = "DELETE FROM earlier_attempt WHERE delivery = ?1 AND number <= \
                           (SELECT number FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
             self.transaction.execute(beyond, params![number, ATTEMPTS_KEPT])?;
         }
         Ok(())
+    }
+
+    /// A part is there before its first entry, so that this entry is found, and knows the times of all of its entries at the end.
+    fn belongs_to(&mut self, part: i64, resolved_us: u64) -> rusqlite::Result<()> {
+        match &mut self.part {
+            Some(Part { number, from_us, until_us }) if *number == part => {
+                *from_us = resolved_us.min(*from_us);
+                *until_us = resolved_us.max(*until_us);
+            }
+            _ => {
+                self.note_part()?;
+                self.part = Some(Part { number: part, from_us: resolved_us, until_us: resolved_us });
+                self.note_part()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_part(&mut self) -> rusqlite::Result<()> {
+        let Some(Part { number, from_us, until_us }) = self.part else { return Ok(()) };
+        self.note_part.execute(params![number, from_us, until_us]).map(drop)
+    }
+
+    fn end(mut self) -> rusqlite::Result<()> {
+        self.note_part()
     }
 
     fn find(&mut self, id: DeliveryId) -> rusqlite::Result<Option<FormerRow>> {
@@ -254,8 +293,12 @@ impl<'t> Rows<'t> {
     }
 
     fn replace(&mut self, former: &FormerRow, number: i64) -> rusqlite::Result<()> {
+        let numbers = [former.number, number];
+        self.transaction.execute("UPDATE earlier_attempt SET delivery = ?2 WHERE delivery = ?1", numbers)?;
+        let last = "INSERT INTO earlier_attempt SELECT ?2, attempts, started_us, duration_us, status, error FROM delivery \
+                    WHERE number = ?1 AND started_us IS NOT NULL";
+        self.transaction.execute(last, numbers)?;
         self.transaction.execute("DELETE FROM delivery WHERE number = ?1", [former.number])?;
-        self.transaction.execute("UPDATE attempt SET delivery = ?2 WHERE delivery = ?1", [former.number, number])?;
         Ok(())
     }
 }

@@ -12,11 +12,11 @@ pub enum Error {
     #[error("journal {}: {source}; fix: {}", path.display(), remedy(source))]
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error(
-        "journal {} has version {found}, and this rowhook knows versions up to {known}; fix: use the newer rowhook, or move \
+        "journal {} has version {found}, and this rowhook knows version {known}; fix: use the rowhook that made it, or move \
          the file away: a new one is made",
         path.display()
     )]
-    Newer { path: PathBuf, found: i64, known: i64 },
+    Version { path: PathBuf, found: i64, known: i64 },
 }
 
 impl Error {

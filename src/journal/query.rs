@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::Error;
 use super::batch::{FIND, bytes};
 use super::record::JournalOutcome;
-use super::schema::{self, FAILED};
+use super::schema::{self, FAILED, PART_ENTRIES};
 use super::status::JournalStatus;
 use crate::change::DeliveryId;
 use crate::change::key_text::shortened_key;
@@ -134,7 +134,7 @@ impl JournalReader {
         let Some(()) = question.narrow(&self.connection, filter)? else { return Ok(Vec::new()) };
         let Question { from, conditions, values } = question;
         let conditions = if conditions.is_empty() { "1".to_string() } else { conditions.join(" AND ") };
-        let order = "ORDER BY d.resolved_us DESC, d.number DESC";
+        let order = "ORDER BY d.number DESC";
         // Names are joined to what is shown, not to all that fits.
         let found = format!("SELECT d.number FROM {from} WHERE {conditions} {order} LIMIT {limit}");
         let sql = format!("SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} {order}");
@@ -269,22 +269,25 @@ impl Question {
                 false => format!("d.number IN (SELECT delivery FROM attempt WHERE {condition})"),
             });
         }
-        for (sign, moment) in [(">=", filter.since_us), ("<", filter.until_us)] {
-            let moment = moment.map(|us| us.min(i64::MAX as u64));
-            self.conditions.extend(moment.map(|us| format!("d.resolved_us {sign} {us}")));
+        if let Some(us) = filter.since_us.map(|us| us.min(i64::MAX as u64)) {
+            let first = number_at(connection, "SELECT min(number) FROM part WHERE until_us >= ?1", us)?;
+            let Some(first) = first else { return Ok(None) };
+            self.conditions.push(format!("d.number >= {first} AND d.resolved_us >= {us}"));
         }
-        if let Some(after) = filter.after {
-            // Of a row that was deleted, what follows its number is not known: then all older numbers.
-            let after_us: Option<i64> = connection
-                .query_row("SELECT resolved_us FROM delivery WHERE number = ?1", [after], |row| row.get(0))
-                .optional()?;
-            self.conditions.push(match after_us {
-                Some(us) => format!("(d.resolved_us, d.number) < ({us}, {after})"),
-                None => format!("d.number < {after}"),
-            });
+        if let Some(us) = filter.until_us.map(|us| us.min(i64::MAX as u64)) {
+            let end = number_at(connection, "SELECT max(number) + 1 FROM part WHERE from_us < ?1", us)?;
+            let Some(end) = end else { return Ok(None) };
+            self.conditions.push(format!("d.number < {end} AND d.resolved_us < {us}"));
         }
+        self.conditions.extend(filter.after.map(|after| format!("d.number < {after}")));
         Ok(Some(()))
     }
+}
+
+/// The first number of the part that is asked for by a time; none where there is no such part.
+pub(super) fn number_at(connection: &Connection, part: &str, us: u64) -> rusqlite::Result<Option<i64>> {
+    let part: Option<i64> = connection.query_row(part, [us], |row| row.get(0))?;
+    Ok(part.map(|part| part * PART_ENTRIES))
 }
 
 /// What [`AnswerFilter::matches`] says, of a row of `attempt`.

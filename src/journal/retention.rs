@@ -76,7 +76,7 @@ fn oldest_that_may_go(
 
 fn delete(connection: &mut Connection, last: i64, cutoff_us: u64) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
-    transaction.execute("DELETE FROM attempt WHERE delivery <= ?1", [last])?;
+    transaction.execute("DELETE FROM earlier_attempt WHERE delivery <= ?1", [last])?;
     transaction.execute("DELETE FROM delivery WHERE number <= ?1", [last])?;
     transaction.execute("DELETE FROM part WHERE number < ?1", [last / PART_ENTRIES])?;
     transaction.execute("DELETE FROM gap WHERE until_us < ?1", params![cutoff_us])?;

@@ -2,7 +2,8 @@
 //!
 //! In: a path. Out: a connection that may write, or one that may only read. docs/journal.md describes the tables for people with
 //! other tools: a change here is a change there. Indexes on values without an order (ids, keys) begin with the part: so
-//! entries that are written together touch few pages, and a search asks each part once.
+//! entries that are written together touch few pages, and a search asks each part once. Numbers ascend with time, but for steps of the
+//! clock: there is no index on times, a part knows its own. The last attempt is in the row of its delivery, as most have no other.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -14,10 +15,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::Error;
 
 /// The version of the tables, in `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Entries of one part. More: an index is written in more places at a time. Fewer: a search asks more parts.
-pub(super) const PART_ENTRIES: i64 = 1 << 15;
+pub(super) const PART_ENTRIES: i64 = 1 << 13;
 
 /// How long another process may keep the file locked.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,14 +34,14 @@ pub fn journal_file(data: &Path) -> PathBuf {
     data.join("journal.sqlite")
 }
 
-/// The condition of the index of attempts that did not get a 2xx: queries repeat it word for word, or it is not used.
+/// The condition of the indexes of attempts that did not get a 2xx: queries repeat it word for word, or it is not used.
 pub(super) const FAILED: &str = "(error IS NOT NULL OR status NOT BETWEEN 200 AND 299)";
 
 const TABLES: &str = "
 CREATE TABLE rule (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, committed_max_us INTEGER NOT NULL DEFAULT 0);
 CREATE TABLE watched_table (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE target (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
-CREATE TABLE part (number INTEGER PRIMARY KEY);
+CREATE TABLE part (number INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL);
 CREATE TABLE delivery (
     number INTEGER PRIMARY KEY,
     part INTEGER NOT NULL,
@@ -54,17 +55,19 @@ CREATE TABLE delivery (
     reason TEXT,
     merged_into BLOB,
     status INTEGER,
+    error TEXT,
     attempts INTEGER NOT NULL,
     times INTEGER NOT NULL,
     committed_us INTEGER NOT NULL,
+    started_us INTEGER,
+    duration_us INTEGER,
     resolved_us INTEGER NOT NULL
 );
 CREATE INDEX delivery_id ON delivery (part, id);
 CREATE INDEX delivery_key ON delivery (part, key);
-CREATE INDEX delivery_time ON delivery (resolved_us);
-CREATE INDEX delivery_rule ON delivery (rule, resolved_us);
-CREATE INDEX delivery_outcome ON delivery (outcome, resolved_us) WHERE outcome <> 0;
-CREATE TABLE attempt (
+CREATE INDEX delivery_rule ON delivery (rule);
+CREATE INDEX delivery_outcome ON delivery (outcome) WHERE outcome <> 0;
+CREATE TABLE earlier_attempt (
     delivery INTEGER NOT NULL,
     number INTEGER NOT NULL,
     started_us INTEGER NOT NULL,
@@ -87,6 +90,9 @@ CREATE TABLE gap (
     deliveries INTEGER,
     reason TEXT NOT NULL
 );
+CREATE VIEW attempt AS
+    SELECT delivery, number, started_us, duration_us, status, error FROM earlier_attempt
+    UNION ALL SELECT number, attempts, started_us, duration_us, status, error FROM delivery WHERE started_us IS NOT NULL;
 CREATE VIEW deliveries AS SELECT
     d.number,
     lower(substr(hex(d.id), 1, 8) || '-' || substr(hex(d.id), 9, 4) || '-' || substr(hex(d.id), 13, 4) || '-'
@@ -133,8 +139,11 @@ fn prepare(connection: &mut Connection, path: &Path) -> Result<(), Error> {
     if found == 0 {
         let transaction = connection.transaction().map_err(&failed)?;
         transaction.execute_batch(TABLES).map_err(&failed)?;
-        let index = format!("CREATE INDEX attempt_failed ON attempt (status, delivery) WHERE {FAILED}");
-        transaction.execute_batch(&index).map_err(&failed)?;
+        let indexes = format!(
+            "CREATE INDEX delivery_failed ON delivery (status) WHERE {FAILED}; \
+             CREATE INDEX attempt_failed ON earlier_attempt (status, delivery) WHERE {FAILED}"
+        );
+        transaction.execute_batch(&indexes).map_err(&failed)?;
         transaction.pragma_update(None, "user_version", VERSION).map_err(&failed)?;
         transaction.commit().map_err(&failed)?;
     }
@@ -157,7 +166,7 @@ pub(super) fn open_to_read(path: &Path) -> Result<Option<Connection>, Error> {
 fn version(connection: &Connection, path: &Path) -> Result<i64, Error> {
     let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(Error::of(path))?;
     match found {
-        0..=VERSION => Ok(found),
-        _ => Err(Error::Newer { path: path.to_path_buf(), found, known: VERSION }),
+        0 | VERSION => Ok(found),
+        _ => Err(Error::Version { path: path.to_path_buf(), found, known: VERSION }),
     }
 }

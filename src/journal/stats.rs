@@ -9,7 +9,7 @@ use std::ops::Range;
 use rusqlite::OptionalExtension as _;
 
 use super::Error;
-use super::query::JournalReader;
+use super::query::{JournalReader, number_at};
 use super::record::JournalOutcome;
 
 /// The time of one line.
@@ -79,31 +79,32 @@ impl JournalReader {
             }
         };
         let by_rule = rule.map(|number| format!("AND d.rule = {number}")).unwrap_or_default();
-        // Rows are in the order in which they were resolved, but for steps of the clock: read in this order, both tables are
-        // read from one end to the other.
-        let first = "SELECT number FROM delivery WHERE resolved_us >= ?1 ORDER BY resolved_us, number LIMIT 1";
         let (since_us, until_us) = (ended_us.start.min(i64::MAX as u64), ended_us.end.min(i64::MAX as u64));
-        let Some(first): Option<i64> = self.connection.query_row(first, [since_us], |row| row.get(0)).optional()?
-        else {
-            return Ok(Vec::new());
-        };
+        let first = "SELECT min(number) FROM part WHERE until_us >= ?1";
+        let Some(first) = number_at(&self.connection, first, since_us)? else { return Ok(Vec::new()) };
+        let range = format!("d.number >= ?1 AND d.resolved_us >= ?2 AND d.resolved_us < ?3 {by_rule}");
+        let place = |resolved_us: u64, rule: i64| (resolved_us / period.us(), rule);
         let mut found: BTreeMap<(u64, i64), Counted> = BTreeMap::new();
+        // In the order of numbers, both tables are read from one end to the other.
         let mut statement = self.connection.prepare(&format!(
-            "SELECT d.number, d.rule, d.outcome, d.attempts, d.resolved_us, a.duration_us \
-             FROM delivery d NOT INDEXED LEFT JOIN attempt a ON a.delivery = d.number \
-             WHERE d.number >= ?1 AND d.resolved_us >= ?2 AND d.resolved_us < ?3 {by_rule} ORDER BY d.number"
+            "SELECT d.resolved_us, d.rule, d.outcome, d.attempts, d.duration_us \
+             FROM delivery d NOT INDEXED WHERE {range} ORDER BY d.number"
         ))?;
         let mut rows = statement.query((first, since_us, until_us))?;
-        let mut last = None;
         while let Some(row) = rows.next()? {
-            let (number, resolved_us): (i64, u64) = (row.get(0)?, row.get(4)?);
-            let counted = found.entry((resolved_us / period.us(), row.get(1)?)).or_default();
-            if last.replace(number) != Some(number) {
-                counted.take(row.get(2)?, row.get(3)?);
-            }
-            if let Some(duration_us) = row.get(5)? {
+            let counted = found.entry(place(row.get(0)?, row.get(1)?)).or_default();
+            counted.take(row.get(2)?, row.get(3)?);
+            if let Some(duration_us) = row.get(4)? {
                 counted.durations.add(duration_us);
             }
+        }
+        let mut statement = self.connection.prepare(&format!(
+            "SELECT d.resolved_us, d.rule, e.duration_us \
+             FROM earlier_attempt e CROSS JOIN delivery d ON d.number = e.delivery WHERE e.delivery >= ?1 AND {range}"
+        ))?;
+        let mut rows = statement.query((first, since_us, until_us))?;
+        while let Some(row) = rows.next()? {
+            found.entry(place(row.get(0)?, row.get(1)?)).or_default().durations.add(row.get(2)?);
         }
         found.into_iter().map(|((at, rule), counted)| self.line(at * period.us(), rule, &counted)).collect()
     }

@@ -85,16 +85,18 @@ fn only_a_stop_of_the_machine_may_leave_a_gap() {
 }
 
 #[test]
-fn a_journal_of_a_newer_version_is_not_touched_and_none_is_no_error() {
+fn a_journal_of_another_version_is_not_touched_and_none_is_no_error() {
     let fixture = Fixture::new();
     assert!(JournalReader::open(&fixture.path()).expect("no error").is_none());
-    let journal = fixture.open();
-    journal.connection.pragma_update(None, "user_version", 2).expect("set");
-    drop(journal);
-    for error in [
-        OpenJournal::open(&fixture.path()).map(drop).expect_err("newer"),
-        JournalReader::open(&fixture.path()).map(drop).expect_err("newer"),
-    ] {
-        assert!(error.to_string().contains("has version 2, and this rowhook knows versions up to 1"), "{error}");
+    for version in [1, 3] {
+        let another = Fixture::new();
+        another.open().connection.pragma_update(None, "user_version", version).expect("set");
+        for error in [
+            OpenJournal::open(&another.path()).map(drop).expect_err("another"),
+            JournalReader::open(&another.path()).map(drop).expect_err("another"),
+        ] {
+            let expected = format!("has version {version}, and this rowhook knows version 2");
+            assert!(error.to_string().contains(&expected), "{error}");
+        }
     }
 }

@@ -44,7 +44,7 @@ impl Bench {
 
         let began = Instant::now();
         let rule = "table: bench.rows_11\nrules:\n  - name: bench\n    call: {url: 'http://127.0.0.1:9/'}\n";
-        let mut program = Program::on(&self.server, rule, "latest", directory);
+        let mut program = Program::on(&self.server, rule, "latest", &[], directory);
         let data = program.directory.path().join("data");
         // Before it has its socket, a question would take the store from it.
         while !data.join(rowhook::admin::SOCKET_NAME).exists() {}

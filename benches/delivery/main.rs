@@ -6,6 +6,7 @@
 //!   with bodies of the same size against the same receiver, in its own process as rowhook is (the two in turn, each
 //!   `ROUNDS` times, medians and their ratio);
 //! - rows/s of the same rows in batches of 100, beside the bare loop's requests/s with the body of a single row;
+//! - the same deliveries/s with a journal and without one, in turn;
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
 //! - microseconds of processor time of both processes for each delivery, which a busy machine bends far less;
 //! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
@@ -16,7 +17,7 @@
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `batches`,
-//! `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `letters`, `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `journal`, `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `letters`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -57,6 +58,9 @@ fn main() {
     }
     if wanted("batches") {
         bench.batches();
+    }
+    if wanted("journal") {
+        bench.journal();
     }
     if wanted("slow") {
         bench.slow_receiver(64, 20_000);
@@ -176,6 +180,30 @@ impl Bench {
         println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
     }
 
+    fn journal(&self) {
+        let before = self.insert(ROWS);
+        let (mut without, mut with) = (Speed::default(), Speed::default());
+        for _ in 0..ROUNDS {
+            for (speed, more) in [(&mut without, &[][..]), (&mut with, &["--journal"][..])] {
+                let counter = Counter::start(Duration::ZERO);
+                let rule = format!(
+                    "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: 64\n    call: {{url: '{}'}}\n",
+                    counter.url()
+                );
+                let directory = tempfile::tempdir().expect("a directory");
+                let program = Program::on(&self.server, &rule, &before, more, directory);
+                counter.wait_for(ROWS, DEADLINE);
+                speed.note(counter.per_second(), &program.child);
+            }
+        }
+        let (without_us, with_us) = (median(&mut without.cpu_us), median(&mut with.cpu_us));
+        let (without, with) = (median(&mut without.per_second), median(&mut with.per_second));
+        println!("journal: {ROWS} rows of 11 columns, 64 in flight");
+        println!("  without         {without:>9.0} deliveries/s, {without_us:.2} us of processor time each");
+        println!("  with            {with:>9.0} deliveries/s, {with_us:.2} us of processor time each");
+        println!("  ratio           {:>9.2}   (aim 0.90)\n", with / without);
+    }
+
     fn slow_receiver(&self, in_flight: usize, rows: u64) {
         let before = self.insert(rows);
         let counter = Counter::start(Duration::from_millis(20));
@@ -293,16 +321,17 @@ impl Program {
     }
 
     fn with_rule(server: &MysqlServer, rule: &str, after: &str) -> Program {
-        Program::on(server, rule, after, tempfile::tempdir().expect("a directory"))
+        Program::on(server, rule, after, &[], tempfile::tempdir().expect("a directory"))
     }
 
-    /// With the data that the directory may have.
-    fn on(server: &MysqlServer, rule: &str, after: &str, directory: tempfile::TempDir) -> Program {
+    /// With further arguments, and the data that the directory may have.
+    fn on(server: &MysqlServer, rule: &str, after: &str, more: &[&str], directory: tempfile::TempDir) -> Program {
         let rules = directory.path().join("rules");
         std::fs::create_dir(&rules).expect("a rules directory");
         std::fs::write(rules.join("bench.yaml"), rule).expect("a rule file");
         let child = Command::new(env!("CARGO_BIN_EXE_rowhook"))
             .args(["run", "--mysql", &server.root_url(), "--admin", "off", "--start", after])
+            .args(more)
             .arg("--rules")
             .arg(rules)
             .arg("--data")

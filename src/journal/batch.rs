@@ -2,15 +2,15 @@
 //!
 //! In: entries in the order in which they were resolved. Out: rows with ascending numbers. Keeps one row for each delivery: one that
 //! comes again (after a crash, or by a replay) gets a new row in place of its old one, which keeps the earlier attempts and
-//! counts the times. Owns the connection, and the numbers of names.
+//! counts the times. Owns the connection.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::Error;
+use super::names::{EntryNames, JournaledRule, Names};
 use super::queue::Missed;
 use super::record::{JournalEntry, op_code};
 use super::schema::{self, PART_ENTRIES};
@@ -27,24 +27,6 @@ pub(super) struct OpenJournal {
     names: Names,
     next_number: i64,
     run: i64,
-}
-
-/// Names that rows refer to by number.
-#[derive(Debug, Default)]
-struct Names {
-    rules: HashMap<Box<str>, KnownRule>,
-    tables: HashMap<Box<str>, i64>,
-    targets: HashMap<Box<str>, i64>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct KnownRule {
-    number: i64,
-    /// The newest commit of its entries when the journal was opened: what was committed later has no entry yet.
-    known_until_us: u64,
-    /// The same by now.
-    committed_max_us: u64,
-    has_moved: bool,
 }
 
 /// The row of a delivery that comes again.
@@ -100,75 +82,6 @@ impl OpenJournal {
     }
 }
 
-impl Names {
-    fn read(connection: &Connection) -> rusqlite::Result<Names> {
-        let mut rules = connection.prepare("SELECT name, number, committed_max_us FROM rule")?;
-        let rules = rules.query_map([], |row| {
-            let until_us = row.get(2)?;
-            let rule = KnownRule {
-                number: row.get(1)?,
-                known_until_us: until_us,
-                committed_max_us: until_us,
-                has_moved: false,
-            };
-            Ok((row.get(0)?, rule))
-        })?;
-        let numbers = |table: &str| -> rusqlite::Result<HashMap<Box<str>, i64>> {
-            let mut names = connection.prepare(&format!("SELECT name, number FROM {table}"))?;
-            names.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
-        };
-        Ok(Names {
-            rules: rules.collect::<rusqlite::Result<_>>()?,
-            tables: numbers("watched_table")?,
-            targets: numbers("target")?,
-        })
-    }
-
-    /// The rule with this entry's commit taken in.
-    fn rule(&mut self, transaction: &Transaction<'_>, entry: &JournalEntry) -> rusqlite::Result<KnownRule> {
-        let name = entry.rule.name.as_str();
-        if !self.rules.contains_key(name) {
-            let number = add_name(transaction, "rule", name)?;
-            let rule = KnownRule { number, known_until_us: 0, committed_max_us: 0, has_moved: false };
-            self.rules.insert(name.into(), rule);
-        }
-        let known = self.rules.get_mut(name).expect("it was just added");
-        if entry.committed_us > known.committed_max_us {
-            known.committed_max_us = entry.committed_us;
-            known.has_moved = true;
-        }
-        Ok(*known)
-    }
-
-    fn write_moved(&mut self, transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-        for rule in self.rules.values_mut().filter(|rule| rule.has_moved) {
-            let moved = "UPDATE rule SET committed_max_us = ?2 WHERE number = ?1";
-            transaction.execute(moved, params![rule.number, rule.committed_max_us])?;
-            rule.has_moved = false;
-        }
-        Ok(())
-    }
-}
-
-fn number_of(
-    numbers: &mut HashMap<Box<str>, i64>,
-    transaction: &Transaction<'_>,
-    table: &str,
-    name: &str,
-) -> rusqlite::Result<i64> {
-    if let Some(number) = numbers.get(name) {
-        return Ok(*number);
-    }
-    let number = add_name(transaction, table, name)?;
-    numbers.insert(name.into(), number);
-    Ok(number)
-}
-
-fn add_name(transaction: &Transaction<'_>, table: &str, name: &str) -> rusqlite::Result<i64> {
-    transaction.execute(&format!("INSERT INTO {table} (name) VALUES (?1)"), [name])?;
-    Ok(transaction.last_insert_rowid())
-}
-
 /// The times of the entries of one part.
 struct Part {
     number: i64,
@@ -211,16 +124,13 @@ impl<'t> Rows<'t> {
     fn put(&mut self, number: i64, entry: &JournalEntry) -> rusqlite::Result<()> {
         let part = number / PART_ENTRIES;
         self.belongs_to(part, entry.resolved_us)?;
-        let rule = self.names.rule(self.transaction, entry)?;
+        let EntryNames { rule, table, target } = self.names.of(self.transaction, entry, part)?;
         let former = if may_have_a_row(entry, &rule) { self.find(entry.id)? } else { None };
-        let table_name = entry.table.to_string();
-        let table = number_of(&mut self.names.tables, self.transaction, "watched_table", &table_name)?;
-        let target = number_of(&mut self.names.targets, self.transaction, "target", &entry.target)?;
         let (attempts_before, times_before) = former.as_ref().map_or((0, 0), |former| (former.attempts, former.times));
         if let Some(former) = &former {
             self.replace(former, number)?;
         }
-        let (last, earlier) = entry.attempts.split_last().unzip();
+        let last = entry.last_attempt.as_ref();
         self.add.execute(params![
             number,
             part,
@@ -242,7 +152,7 @@ impl<'t> Rows<'t> {
             last.map(|attempt| attempt.duration_us),
             entry.resolved_us,
         ])?;
-        for attempt in earlier.unwrap_or_default() {
+        for attempt in &entry.earlier_attempts {
             self.add_attempt.execute(params![
                 number,
                 attempts_before + attempt.number,
@@ -309,7 +219,7 @@ pub(super) const FIND: &str = "SELECT d.number, d.attempts, d.times FROM (SELECT
 
 /// Of a rule's deliveries from the stream each comes once, in the order of commits: what was committed after all that had an
 /// entry when the journal was opened has none.
-fn may_have_a_row(entry: &JournalEntry, rule: &KnownRule) -> bool {
+fn may_have_a_row(entry: &JournalEntry, rule: &JournaledRule) -> bool {
     !entry.is_of_stream || entry.committed_us <= rule.known_until_us
 }
 

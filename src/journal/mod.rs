@@ -8,6 +8,7 @@
 
 mod batch;
 mod error;
+mod names;
 mod query;
 mod queue;
 mod record;

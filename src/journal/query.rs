@@ -39,6 +39,15 @@ pub struct JournalFilter {
     pub after: Option<i64>,
 }
 
+impl JournalFilter {
+    /// Whether an index finds what fits, without the rule.
+    fn has_index(&self) -> bool {
+        let is_rare_outcome = self.outcome.is_some_and(|outcome| outcome != JournalOutcome::Delivered);
+        let is_rare_answer = self.answer.is_some_and(|answer| !is_common(answer));
+        self.key.is_some() || self.reason.is_some() || is_rare_outcome || is_rare_answer
+    }
+}
+
 /// One delivery.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JournalRow {
@@ -132,12 +141,13 @@ impl JournalReader {
     fn rows(&self, filter: &JournalFilter, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {
         let mut question = Question::default();
         let Some(()) = question.narrow(&self.connection, filter)? else { return Ok(Vec::new()) };
-        let Question { from, conditions, values } = question;
+        let Question { from, order, conditions, values } = question;
         let conditions = if conditions.is_empty() { "1".to_string() } else { conditions.join(" AND ") };
-        let order = "ORDER BY d.number DESC";
         // Names are joined to what is shown, not to all that fits.
-        let found = format!("SELECT d.number FROM {from} WHERE {conditions} {order} LIMIT {limit}");
-        let sql = format!("SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} {order}");
+        let found = format!("SELECT d.number FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit}");
+        let sql = format!(
+            "SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} ORDER BY d.number DESC"
+        );
         let mut statement = self.connection.prepare(&sql)?;
         statement.query_map(params_from_iter(values), row)?.collect()
     }
@@ -232,6 +242,7 @@ impl JournalReader {
 #[derive(Debug, Default)]
 struct Question {
     from: String,
+    order: &'static str,
     conditions: Vec<String>,
     values: Vec<Value>,
 }
@@ -239,7 +250,7 @@ struct Question {
 impl Question {
     /// None: nothing fits, because a name does not occur.
     fn narrow(&mut self, connection: &Connection, filter: &JournalFilter) -> rusqlite::Result<Option<()>> {
-        self.from = "delivery d".to_string();
+        (self.from, self.order) = ("delivery d".to_string(), "d.number DESC");
         for (column, name) in [("rule", &filter.rule), ("watched_table", &filter.table)] {
             let Some(name) = name else { continue };
             let number: Option<i64> = connection
@@ -247,6 +258,13 @@ impl Question {
                 .optional()?;
             let Some(number) = number else { return Ok(None) };
             self.conditions.push(format!("d.{column} = {number}"));
+            if column == "rule" && !filter.has_index() {
+                self.from = format!(
+                    "part_rule p CROSS JOIN delivery d ON p.rule = {number} AND d.number >= p.part * {PART_ENTRIES} \
+                     AND d.number < (p.part + 1) * {PART_ENTRIES}"
+                );
+                self.order = "p.part DESC, d.number DESC";
+            }
         }
         if let Some(key) = &filter.key {
             let key = shortened_key(key);

@@ -11,7 +11,7 @@ use crate::clock::now_us;
 use crate::delivery::{Completed, Merged, Origin, Outcome};
 use crate::failure::{Answer, Attempt, attempt_numbers};
 use crate::printable::one_line;
-use crate::rules::{OrderBy, Rule};
+use crate::rules::{OrderBy, Rule, Target};
 use crate::schema::Table;
 
 /// Longer errors are shortened.
@@ -79,14 +79,15 @@ pub(super) struct JournalEntry {
     pub op: Option<Op>,
     /// As `dead-letters list` shows keys. None: the table has no primary key, or it is not known.
     pub key: Option<Box<str>>,
-    pub target: Box<str>,
+    pub target: Arc<Target>,
     pub outcome: JournalOutcome,
     /// The reason of a dead letter.
     pub reason: Option<&'static str>,
     pub merged_into: Option<DeliveryId>,
     pub committed_us: u64,
     pub resolved_us: u64,
-    pub attempts: Box<[JournalAttempt]>,
+    pub last_attempt: Option<JournalAttempt>,
+    pub earlier_attempts: Box<[JournalAttempt]>,
     /// All that were made; of many not all are kept.
     pub attempts_total: u64,
 }
@@ -118,7 +119,8 @@ impl JournalEntry {
             Outcome::Blocked { .. } => (JournalOutcome::Blocked, None),
         };
         let (kept, attempts_total) = (completed.attempts.kept(), completed.attempts.total());
-        let attempts = attempt_numbers(kept.len(), attempts_total).zip(kept).map(attempt).collect();
+        let mut attempts = attempt_numbers(kept.len(), attempts_total).zip(kept).map(attempt);
+        let earlier_attempts = attempts.by_ref().take(kept.len().saturating_sub(1)).collect();
         JournalEntry {
             id: delivery.id,
             is_of_stream: delivery.origin == Origin::Stream,
@@ -126,13 +128,14 @@ impl JournalEntry {
             table: Arc::clone(&delivery.change.table),
             op: Some(delivery.change.op),
             key: key_in_a_line(&delivery.change, |column| delivery.rule.redacts(column)).map(Into::into),
-            target: delivery.action().target.origin.as_str().into(),
+            target: Arc::clone(&delivery.action().target),
             outcome,
             reason,
             merged_into: None,
             committed_us: delivery.change.transaction.committed_at_us,
             resolved_us: now_us(),
-            attempts,
+            last_attempt: attempts.next(),
+            earlier_attempts,
             attempts_total,
         }
     }
@@ -149,7 +152,8 @@ impl JournalEntry {
             reason: None,
             merged_into: Some(self.id),
             committed_us: part.committed_at_us,
-            attempts: Box::default(),
+            last_attempt: None,
+            earlier_attempts: Box::default(),
             attempts_total: 0,
             ..self.clone()
         }
@@ -157,9 +161,10 @@ impl JournalEntry {
 
     /// The memory that it takes, exact enough for the queue's limit.
     pub fn weight_bytes(&self) -> usize {
-        let errors: usize = self.attempts.iter().filter_map(|attempt| attempt.error.as_deref()).map(str::len).sum();
-        let texts = self.key.as_deref().map_or(0, str::len) + self.target.len() + errors;
-        size_of::<JournalEntry>() + self.attempts.len() * size_of::<JournalAttempt>() + texts
+        let attempts = self.earlier_attempts.iter().chain(&self.last_attempt);
+        let errors: usize = attempts.filter_map(|attempt| attempt.error.as_deref()).map(str::len).sum();
+        let texts = self.key.as_deref().map_or(0, str::len) + errors;
+        size_of::<JournalEntry>() + self.earlier_attempts.len() * size_of::<JournalAttempt>() + texts
     }
 }
 
@@ -205,7 +210,7 @@ mod tests {
                 (merged.id, merged.outcome, merged.merged_into),
                 (id, JournalOutcome::Coalesced, Some(entry.id))
             );
-            assert_eq!((merged.key.as_deref(), merged.op, merged.attempts.len()), (key, None, 0));
+            assert_eq!((merged.key.as_deref(), merged.op, merged.last_attempt.is_none()), (key, None, true));
         }
     }
 }

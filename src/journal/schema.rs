@@ -3,7 +3,7 @@
 //! In: a path. Out: a connection that may write, or one that may only read. docs/journal.md describes the tables for people with
 //! other tools: a change here is a change there. Indexes on values without an order (ids, keys) begin with the part: so
 //! entries that are written together touch few pages, and a search asks each part once. Numbers ascend with time, but for steps of the
-//! clock: there is no index on times, a part knows its own. The last attempt is in the row of its delivery, as most have no other.
+//! clock: there is no index on times or rules, but each part knows its times and its rules. The last attempt is in the row of its delivery, as most have no other.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -42,6 +42,7 @@ CREATE TABLE rule (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, commit
 CREATE TABLE watched_table (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE target (number INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE part (number INTEGER PRIMARY KEY, from_us INTEGER NOT NULL, until_us INTEGER NOT NULL);
+CREATE TABLE part_rule (rule INTEGER NOT NULL, part INTEGER NOT NULL, PRIMARY KEY (rule, part)) WITHOUT ROWID;
 CREATE TABLE delivery (
     number INTEGER PRIMARY KEY,
     part INTEGER NOT NULL,
@@ -65,7 +66,6 @@ CREATE TABLE delivery (
 );
 CREATE INDEX delivery_id ON delivery (part, id);
 CREATE INDEX delivery_key ON delivery (part, key);
-CREATE INDEX delivery_rule ON delivery (rule);
 CREATE INDEX delivery_outcome ON delivery (outcome) WHERE outcome <> 0;
 CREATE TABLE earlier_attempt (
     delivery INTEGER NOT NULL,

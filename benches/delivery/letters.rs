@@ -44,7 +44,7 @@ impl Bench {
 
         let began = Instant::now();
         let rule = "table: bench.rows_11\nrules:\n  - name: bench\n    call: {url: 'http://127.0.0.1:9/'}\n";
-        let mut program = Program::on(&self.server, rule, "latest", &[], directory);
+        let program = Program::on(&self.server, rule, "latest", &[], directory);
         let data = program.directory.path().join("data");
         // Before it has its socket, a question would take the store from it.
         while !data.join(rowhook::admin::SOCKET_NAME).exists() {}
@@ -64,12 +64,7 @@ impl Bench {
                 "  {name:<15} {median_ms:>9.1} ms, of which the daemon's processor time {daemon_ms:.1}   (aim {aim_ms})"
             );
         }
-        println!("  memory          {:>9.1} MiB after that", program.memory_kib("VmRSS") as f64 / 1024.0);
-        let _ = program.child.kill();
-        let _ = program.child.wait();
-        let (took_ms, _) = ask(&data, &["store", "compact", "--json"]);
-        let compacted = bytes_of(&data) as f64 / letters as f64;
-        println!("  compacted       {compacted:>9.0} bytes a letter, after {:.1} s\n", took_ms / 1e3);
+        println!("  memory          {:>9.1} MiB after that\n", program.memory_kib("VmRSS") as f64 / 1024.0);
     }
 
     /// Returns the bytes of a row as JSON, and those of a letter's records.

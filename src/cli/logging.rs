@@ -4,6 +4,7 @@
 //! log only warnings and errors unless they are named: their other messages do not help an operator.
 
 mod lines;
+mod text;
 
 use std::io::{self, IsTerminal as _};
 
@@ -25,11 +26,12 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<Las
         Error::invalid("log", text, &expected)
     })?;
     let last_lines = lines::start().map_err(|error| anyhow!("cannot start threads: {error}"))?;
+    let is_coloured = output::is_coloured(&io::stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines::Gathering)
         .with_target(false)
-        .with_ansi(output::is_coloured(&io::stderr()));
+        .with_ansi(is_coloured);
     let is_json = match settings.format {
         LogFormat::Text => false,
         LogFormat::Json => true,
@@ -37,8 +39,10 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<Las
     };
     if is_json {
         log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
-    } else {
+    } else if is_coloured {
         log.init();
+    } else {
+        log.with_timer(text::UtcTime).fmt_fields(text::PlainFields).init();
     }
     Ok(last_lines)
 }

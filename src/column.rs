@@ -216,6 +216,12 @@ pub fn check(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
         ColumnKind::Date | ColumnKind::Time { .. } | ColumnKind::DateTime { .. } | ColumnKind::Timestamp { .. } => {
             Ok(kind.skip(bytes)?)
         }
+        // All groups of digits of the width that it has can be read.
+        ColumnKind::Decimal { .. } => Ok(kind.skip(bytes)?),
+        ColumnKind::Enum { bytes: width, labels, .. } => enum_label(bytes.le(*width)?, labels.as_deref()).map(drop),
+        ColumnKind::Set { bytes: width, labels, .. } => {
+            set_labels(bytes.le(*width)?, labels.as_deref()).try_for_each(|label| label.map(drop))
+        }
         ColumnKind::Text { length_bytes, charset: Charset::Utf8, .. } => {
             let length = bytes.le(*length_bytes)? as usize;
             match std::str::from_utf8(bytes.take(length)?) {

@@ -113,10 +113,17 @@ pub struct JournalReader {
 
 const COLUMNS: &str = "d.number, d.id, r.name, w.name, t.name, d.op, d.key, d.outcome, d.reason, d.merged_into, d.status, \
      d.attempts, d.times, d.committed_us, d.resolved_us, \
-     (SELECT duration_us FROM attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1), \
-     (SELECT error FROM attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1)";
+     coalesce(d.duration_us, \
+        (SELECT duration_us FROM earlier_attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1)), \
+     CASE WHEN d.started_us IS NOT NULL THEN d.error ELSE \
+        (SELECT error FROM earlier_attempt a WHERE a.delivery = d.number ORDER BY a.number DESC LIMIT 1) END";
 const NAMES: &str = "JOIN rule r ON r.number = d.rule JOIN watched_table w ON w.number = d.watched_table \
      JOIN target t ON t.number = d.target";
+
+/// All attempts of one delivery. Of the view `attempt` SQLite would read all rows here.
+pub(super) const ATTEMPTS: &str = "SELECT number, started_us, duration_us, status, error FROM earlier_attempt WHERE delivery = ?1 \
+     UNION ALL SELECT attempts, started_us, duration_us, status, error FROM delivery \
+     WHERE number = ?1 AND started_us IS NOT NULL ORDER BY 1";
 
 impl JournalReader {
     /// None: there is no journal.
@@ -139,8 +146,15 @@ impl JournalReader {
     }
 
     fn rows(&self, filter: &JournalFilter, limit: usize) -> rusqlite::Result<Vec<JournalRow>> {
+        let Some((sql, values)) = self.sql(filter, limit)? else { return Ok(Vec::new()) };
+        let mut statement = self.connection.prepare(&sql)?;
+        statement.query_map(params_from_iter(values), row)?.collect()
+    }
+
+    /// The statement that finds these, with its values. None: nothing fits.
+    pub(super) fn sql(&self, filter: &JournalFilter, limit: usize) -> rusqlite::Result<Option<(String, Vec<Value>)>> {
         let mut question = Question::default();
-        let Some(()) = question.narrow(&self.connection, filter)? else { return Ok(Vec::new()) };
+        let Some(()) = question.narrow(&self.connection, filter)? else { return Ok(None) };
         let Question { from, order, conditions, values } = question;
         let conditions = if conditions.is_empty() { "1".to_string() } else { conditions.join(" AND ") };
         // Names are joined to what is shown, not to all that fits.
@@ -148,8 +162,7 @@ impl JournalReader {
         let sql = format!(
             "SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} ORDER BY d.number DESC"
         );
-        let mut statement = self.connection.prepare(&sql)?;
-        statement.query_map(params_from_iter(values), row)?.collect()
+        Ok(Some((sql, values)))
     }
 
     /// The delivery with its attempts.
@@ -176,9 +189,7 @@ impl JournalReader {
     fn read(&self, number: i64) -> rusqlite::Result<Option<(JournalRow, Vec<JournaledAttempt>)>> {
         let sql = format!("SELECT {COLUMNS} FROM delivery d {NAMES} WHERE d.number = ?1");
         let Some(delivery) = self.connection.query_row(&sql, [number], row).optional()? else { return Ok(None) };
-        let attempts =
-            "SELECT number, started_us, duration_us, status, error FROM attempt WHERE delivery = ?1 ORDER BY number";
-        let mut attempts = self.connection.prepare(attempts)?;
+        let mut attempts = self.connection.prepare(ATTEMPTS)?;
         let attempts = attempts.query_map([number], |row| {
             Ok(JournaledAttempt {
                 number: row.get(0)?,
@@ -278,13 +289,19 @@ impl Question {
             self.conditions.push(format!("d.outcome = {}{by_index}", outcome.code()));
         }
         if let Some(reason) = filter.reason {
-            self.conditions.push(format!("d.reason = '{}' AND d.outcome <> 0", reason.as_str()));
+            let dead = JournalOutcome::Dead.code();
+            self.conditions.push(format!("d.reason = '{}' AND d.outcome = {dead} AND d.outcome <> 0", reason.as_str()));
         }
         if let Some(answer) = filter.answer {
             let condition = attempt_condition(answer);
             self.conditions.push(match is_common(answer) || filter.key.is_some() {
-                true => format!("EXISTS (SELECT 1 FROM attempt WHERE delivery = d.number AND {condition})"),
-                false => format!("d.number IN (SELECT delivery FROM attempt WHERE {condition})"),
+                true => format!(
+                    "(({condition}) OR EXISTS (SELECT 1 FROM earlier_attempt WHERE delivery = d.number AND {condition}))"
+                ),
+                false => format!(
+                    "d.number IN (SELECT number FROM delivery WHERE {condition} \
+                     UNION ALL SELECT delivery FROM earlier_attempt WHERE {condition})"
+                ),
             });
         }
         if let Some(us) = filter.since_us.map(|us| us.min(i64::MAX as u64)) {

@@ -249,4 +249,28 @@ mod tests {
         assert_eq!(read.failure.attempts.total(), 2);
         assert_eq!(facts(1, head.as_bytes()), Ok(read.facts()));
     }
+
+    /// The same of formats 4 to 6, with all that they added.
+    #[test]
+    fn the_text_of_format_6_is_still_read() {
+        let text = r#"{"delivery_id":"3e11fa47-71ca-11e1-9e33-c80aa9429562","rule":"r","op":"delete","table":"s.t","reason":"held",
+            "message":"m","attempts":[{"started_at_us":1,"duration_us":2,"answer":{"written":{"rows":3}}}],"attempts_total":9,
+            "created_at_us":5,"replays":0,"replayed_at_us":null,"lanes":["00000000000000ff","ffffffffffffffff"],
+            "behind":[["0000000000000001","0000000000000002"]],"key":{"rule":"r","schema":"s","table":"t","by":{"columns":
+            {"key":[["id","int"]],"all":["id","v"]}}},"redacted":["v"],"resolved":{"note":"by hand","at_us":7},
+            "edit":{"number":2,"at_us":8,"reverted":true}}"#;
+        let read = decode_head(4, text.as_bytes()).expect("readable");
+        let key = vec![KeyColumn { name: "id".into(), declared: Declared::Int }];
+        let by = OrderedBy::Columns { key, all: vec!["id".into(), "v".into()] };
+        let more = MoreKeys {
+            keys: Vec::new(),
+            definitions: vec![DefinitionId { table: 1, definition: LaneKey(2) }],
+            made_under: Some(Arc::new(KeyDefinition::new("r", "s", "t", by))),
+        };
+        assert_eq!(read.lanes, LaneKeys::two(LaneKey(0xff), LaneKey(u64::MAX)).with(more));
+        assert_eq!((read.failure.reason, read.failure.attempts.total(), read.op), (Reason::Blocked, 9, Op::Delete));
+        assert_eq!((read.redacted.len(), read.resolved.as_ref().map(|resolved| resolved.at_us)), (1, Some(7)));
+        assert_eq!(read.edit, Some(LetterEdit { number: 2, at_us: 8, is_reverted: true }));
+        assert_eq!(decode_head(4, &encode_head(&read).read_back()), Ok(read));
+    }
 }

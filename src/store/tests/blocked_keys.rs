@@ -1,6 +1,7 @@
 //! Dead letters that block their ordering keys: what the store reports of the queues, at once and after reopening.
 
 use super::*;
+use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, MoreKeys, OrderedBy};
 
 const A: LaneKey = LaneKey(u64::MAX);
 const B: LaneKey = LaneKey(0);
@@ -90,4 +91,35 @@ async fn an_entry_without_a_letter_blocks_nothing() {
     assert_eq!((front(&store, LaneKey(7)), store.blocked_keys().keys()), (None, 2));
     store.write(remove([2])).await.expect("written");
     assert_eq!(store.blocked_keys().keys(), 0);
+}
+
+#[tokio::test]
+async fn the_definition_of_a_key_is_known_from_its_dead_letter_also_after_an_upgrade() {
+    let directory = directory();
+    let key = vec![KeyColumn { name: "id".into(), declared: Declared::Int }];
+    let made_under = Arc::new(KeyDefinition::new("r", "s", "t", OrderedBy::Columns { key, all: vec!["id".into()] }));
+    let id = made_under.id();
+    let lanes = LaneKeys::one(A).with(MoreKeys { made_under: Some(Arc::clone(&made_under)), ..MoreKeys::default() });
+    let store = open(directory.path());
+    store.write(add([1, 2].map(|number| holding(number, lanes.clone(), Reason::Refused)))).await.expect("written");
+    drop(store);
+    for format in [None, Some("rowhook store format 6\n")] {
+        let store = open(directory.path());
+        assert_eq!(store.blocked_keys().blocker([], &[id]), Some(1), "{format:?}");
+        assert_eq!(
+            store.blocked_keys().other_definitions(DefinitionId { definition: A, ..id }),
+            [Arc::clone(&made_under)]
+        );
+        // As a release of format 6 wrote it: with the definition itself.
+        let entry = super::super::blocked_keys::entry(id.definition, 1);
+        store.inner.trees.holds.insert(entry, &b"{\"rule\":\"r\"}"[..]).expect("inserted");
+        drop(store);
+        if let Some(format) = format {
+            fs::write(directory.path().join("format"), format).expect("written");
+        }
+    }
+    let store = open(directory.path());
+    assert_eq!(store.blocked_keys().blocker([], &[id]), Some(1));
+    store.write(remove([1, 2])).await.expect("written");
+    assert_eq!((store.blocked_keys().blocker([], &[id]), walk::all(&store.inner.trees.holds).count()), (None, 0));
 }

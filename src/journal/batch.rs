@@ -163,9 +163,7 @@ impl<'t> Rows<'t> {
             ])?;
         }
         if former.is_some() {
-            let beyond = "DELETE FROM earlier_attempt WHERE delivery = ?1 AND number <= \
-                          (SELECT number FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
-            self.transaction.execute(beyond, params![number, ATTEMPTS_KEPT])?;
+            self.transaction.execute(FORGET, params![number, ATTEMPTS_KEPT])?;
         }
         Ok(())
     }
@@ -212,6 +210,10 @@ impl<'t> Rows<'t> {
         Ok(())
     }
 }
+
+/// Deletes the attempts of a delivery beyond the newest so many.
+pub(super) const FORGET: &str = "DELETE FROM earlier_attempt WHERE delivery = ?1 AND number <= \
+     (SELECT number FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
 
 /// Newest parts first: what comes again is rarely old.
 pub(super) const FIND: &str = "SELECT d.number, d.attempts, d.times FROM (SELECT number FROM part ORDER BY number DESC) p \

@@ -42,9 +42,8 @@ pub struct JournalFilter {
 impl JournalFilter {
     /// Whether an index finds what fits, without the rule.
     fn has_index(&self) -> bool {
-        let is_rare_outcome = self.outcome.is_some_and(|outcome| outcome != JournalOutcome::Delivered);
-        let is_rare_answer = self.answer.is_some_and(|answer| !is_common(answer));
-        self.key.is_some() || self.reason.is_some() || is_rare_outcome || is_rare_answer
+        let has_rare_answer = self.answer.is_some_and(|answer| !is_common(answer));
+        self.key.is_some() || self.reason.is_some() || self.outcome.is_some_and(is_rare) || has_rare_answer
     }
 }
 
@@ -111,6 +110,8 @@ pub struct JournalReader {
     path: PathBuf,
 }
 
+/// The last attempt is an earlier one where the newest outcome had none. The view `attempt` would be read as a whole for each row here,
+/// because of the LIMIT.
 const COLUMNS: &str = "d.number, d.id, r.name, w.name, t.name, d.op, d.key, d.outcome, d.reason, d.merged_into, d.status, \
      d.attempts, d.times, d.committed_us, d.resolved_us, \
      coalesce(d.duration_us, \
@@ -120,16 +121,15 @@ const COLUMNS: &str = "d.number, d.id, r.name, w.name, t.name, d.op, d.key, d.ou
 const NAMES: &str = "JOIN rule r ON r.number = d.rule JOIN watched_table w ON w.number = d.watched_table \
      JOIN target t ON t.number = d.target";
 
-/// All attempts of one delivery. Of the view `attempt` SQLite would read all rows here.
-pub(super) const ATTEMPTS: &str = "SELECT number, started_us, duration_us, status, error FROM earlier_attempt WHERE delivery = ?1 \
-     UNION ALL SELECT attempts, started_us, duration_us, status, error FROM delivery \
-     WHERE number = ?1 AND started_us IS NOT NULL ORDER BY 1";
+/// All attempts of one delivery.
+pub(super) const ATTEMPTS: &str =
+    "SELECT number, started_us, duration_us, status, error FROM attempt WHERE delivery = ?1 ORDER BY number";
 
 impl JournalReader {
     /// None: there is no journal.
     ///
     /// # Errors
-    /// When the file can't be read, or a newer version made it.
+    /// When the file can't be read, or another version made it.
     pub fn open(path: &Path) -> Result<Option<JournalReader>, Error> {
         let connection = schema::open_to_read(path)?;
         Ok(connection.map(|connection| JournalReader { connection, path: path.to_path_buf() }))
@@ -283,35 +283,28 @@ impl Question {
             self.conditions.push("d.key IN (?, ?)".to_string());
             self.values.extend([Value::Text(serde_json::Value::from(key.as_str()).to_string()), Value::Text(key)]);
         }
-        if let Some(outcome) = filter.outcome {
-            let is_rare = outcome != JournalOutcome::Delivered;
-            let by_index = if is_rare { " AND d.outcome <> 0" } else { "" };
+        // Only what is dead has a reason.
+        for outcome in filter.outcome.into_iter().chain(filter.reason.map(|_| JournalOutcome::Dead)) {
+            let by_index = if is_rare(outcome) { " AND d.outcome <> 0" } else { "" };
             self.conditions.push(format!("d.outcome = {}{by_index}", outcome.code()));
         }
-        if let Some(reason) = filter.reason {
-            let dead = JournalOutcome::Dead.code();
-            self.conditions.push(format!("d.reason = '{}' AND d.outcome = {dead} AND d.outcome <> 0", reason.as_str()));
-        }
+        self.conditions.extend(filter.reason.map(|reason| format!("d.reason = '{}'", reason.as_str())));
         if let Some(answer) = filter.answer {
             let condition = attempt_condition(answer);
             self.conditions.push(match is_common(answer) || filter.key.is_some() {
-                true => format!(
-                    "(({condition}) OR EXISTS (SELECT 1 FROM earlier_attempt WHERE delivery = d.number AND {condition}))"
-                ),
-                false => format!(
-                    "d.number IN (SELECT number FROM delivery WHERE {condition} \
-                     UNION ALL SELECT delivery FROM earlier_attempt WHERE {condition})"
-                ),
+                true => format!("EXISTS (SELECT 1 FROM attempt WHERE delivery = d.number AND {condition})"),
+                false => format!("d.number IN (SELECT delivery FROM attempt WHERE {condition})"),
             });
         }
-        if let Some(us) = filter.since_us.map(|us| us.min(i64::MAX as u64)) {
-            let first = number_at(connection, "SELECT min(number) FROM part WHERE until_us >= ?1", us)?;
-            let Some(first) = first else { return Ok(None) };
+        if let Some(us) = filter.since_us.map(in_sqlite) {
+            let Some(first) = first_number_since(connection, us)? else { return Ok(None) };
             self.conditions.push(format!("d.number >= {first} AND d.resolved_us >= {us}"));
         }
-        if let Some(us) = filter.until_us.map(|us| us.min(i64::MAX as u64)) {
-            let end = number_at(connection, "SELECT max(number) + 1 FROM part WHERE from_us < ?1", us)?;
-            let Some(end) = end else { return Ok(None) };
+        if let Some(us) = filter.until_us.map(in_sqlite) {
+            let last_part = "SELECT max(number) FROM part WHERE from_us < ?1";
+            let last_part: Option<i64> = connection.query_row(last_part, [us], |row| row.get(0))?;
+            let Some(last_part) = last_part else { return Ok(None) };
+            let end = (last_part + 1) * PART_ENTRIES;
             self.conditions.push(format!("d.number < {end} AND d.resolved_us < {us}"));
         }
         self.conditions.extend(filter.after.map(|after| format!("d.number < {after}")));
@@ -319,10 +312,21 @@ impl Question {
     }
 }
 
-/// The first number of the part that is asked for by a time; none where there is no such part.
-pub(super) fn number_at(connection: &Connection, part: &str, us: u64) -> rusqlite::Result<Option<i64>> {
+/// A moment as SQLite can hold it: later ones are its last.
+pub(super) fn in_sqlite(us: u64) -> u64 {
+    us.min(i64::MAX as u64)
+}
+
+/// Entries with lower numbers were all resolved before this moment. None: all entries were.
+pub(super) fn first_number_since(connection: &Connection, us: u64) -> rusqlite::Result<Option<i64>> {
+    let part = "SELECT min(number) FROM part WHERE until_us >= ?1";
     let part: Option<i64> = connection.query_row(part, [us], |row| row.get(0))?;
     Ok(part.map(|part| part * PART_ENTRIES))
+}
+
+/// Whether few deliveries have it, so that an index finds them.
+fn is_rare(outcome: JournalOutcome) -> bool {
+    outcome != JournalOutcome::Delivered
 }
 
 /// What [`AnswerFilter::matches`] says, of a row of `attempt`.

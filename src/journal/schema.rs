@@ -2,8 +2,9 @@
 //!
 //! In: a path. Out: a connection that may write, or one that may only read. docs/journal.md describes the tables for people with
 //! other tools: a change here is a change there. Indexes on values without an order (ids, keys) begin with the part: so
-//! entries that are written together touch few pages, and a search asks each part once. Numbers ascend with time, but for steps of the
-//! clock: there is no index on times or rules, but each part knows its times and its rules. The last attempt is in the row of its delivery, as most have no other.
+//! entries that are written together touch few pages, and a search asks each part once. Numbers ascend with time, but for
+//! steps of the clock: in place of indexes on times and rules, each part knows its times and its rules. The last attempt is in the row
+//! of its delivery, as most have no other.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;

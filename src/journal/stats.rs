@@ -9,7 +9,7 @@ use std::ops::Range;
 use rusqlite::OptionalExtension as _;
 
 use super::Error;
-use super::query::{JournalReader, number_at};
+use super::query::{JournalReader, first_number_since, in_sqlite};
 use super::record::JournalOutcome;
 
 /// The time of one line.
@@ -79,9 +79,8 @@ impl JournalReader {
             }
         };
         let by_rule = rule.map(|number| format!("AND d.rule = {number}")).unwrap_or_default();
-        let (since_us, until_us) = (ended_us.start.min(i64::MAX as u64), ended_us.end.min(i64::MAX as u64));
-        let first = "SELECT min(number) FROM part WHERE until_us >= ?1";
-        let Some(first) = number_at(&self.connection, first, since_us)? else { return Ok(Vec::new()) };
+        let (since_us, until_us) = (in_sqlite(ended_us.start), in_sqlite(ended_us.end));
+        let Some(first) = first_number_since(&self.connection, since_us)? else { return Ok(Vec::new()) };
         let range = format!("d.number >= ?1 AND d.resolved_us >= ?2 AND d.resolved_us < ?3 {by_rule}");
         let place = |resolved_us: u64, rule: i64| (resolved_us / period.us(), rule);
         let mut found: BTreeMap<(u64, i64), Counted> = BTreeMap::new();

@@ -8,6 +8,7 @@ use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 use uuid::Uuid;
 
+use super::super::batch::FORGET;
 use super::super::query::ATTEMPTS;
 use super::super::schema::PART_ENTRIES;
 use super::*;
@@ -172,8 +173,10 @@ fn lookups_use_their_indexes() {
         let may_be = ["SCAN found", "SCAN p", expected];
         assert!(scanned.iter().all(|line| may_be.contains(&line.as_str())), "{filter:?}\n{sql}\n{plan:#?}");
     }
-    let plan = plan(ATTEMPTS, vec![Value::Integer(1)]);
-    assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{plan:#?}");
+    for (sql, values) in [(ATTEMPTS, 1), (FORGET, 2)] {
+        let plan = plan(sql, vec![Value::Integer(1); values]);
+        assert!(!plan.iter().any(|line| line.starts_with("SCAN")), "{sql}\n{plan:#?}");
+    }
 }
 
 #[test]

@@ -3,10 +3,15 @@
 //! In: dead letters. Out: records, and back. Every value comes back exactly: floats bit for bit, absent apart from null.
 //! Records are written in the form of `packed`; those of earlier formats, in the form of `text`, are read too.
 
+use std::fmt::Display;
+
 use super::chunks::{self, Damage, Framed};
 use super::dead_letters::{DeadLetterHead, LetterFacts};
 use super::former_words;
 use crate::change::Change;
+use crate::failure::Reason;
+use crate::ordering::Declared;
+use crate::position::Tag;
 
 mod packed;
 mod text;
@@ -45,6 +50,23 @@ fn is_packed(content: &[u8]) -> bool {
     content.first() == Some(&packed::MARK)
 }
 
+fn reason(word: &str) -> Result<Reason, Damage> {
+    former_words::reason(word).ok_or_else(|| Damage::unknown("reason", word))
+}
+
+fn declared(word: &str) -> Result<Declared, Damage> {
+    Declared::parse(word).ok_or_else(|| Damage::unknown("type of a key's column", word))
+}
+
+/// An empty text is no tag.
+fn tag(text: &str) -> Result<Tag, Damage> {
+    if text.is_empty() { Ok(Tag::default()) } else { Tag::parse(text).map_err(damaged) }
+}
+
+fn damaged(error: impl Display) -> Damage {
+    Damage::Content(error.to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -54,9 +76,9 @@ mod tests {
     use super::super::dead_letters::{LetterEdit, LetterFailure, Resolved};
     use super::*;
     use crate::change::{Cell, DeliveryId, Op, Row, Table, Transaction, Value};
-    use crate::failure::{Answer, Attempt, Attempts, Reason};
-    use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, MoreKeys, OrderedBy};
-    use crate::position::{Gtid, Tag};
+    use crate::failure::{Answer, Attempt, Attempts};
+    use crate::ordering::{DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, MoreKeys, OrderedBy};
+    use crate::position::Gtid;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

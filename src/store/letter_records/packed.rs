@@ -5,17 +5,16 @@
 //! differences. A later form gets another first byte.
 
 use std::borrow::Cow;
-use std::fmt::Display;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Damage, former_words};
+use super::{Damage, damaged, declared, reason, tag};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
-use crate::failure::{Answer, Attempt, Attempts, Reason};
-use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
-use crate::position::{Gtid, Tag};
+use crate::failure::{Answer, Attempt, Attempts};
+use crate::ordering::{DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
+use crate::position::Gtid;
 use crate::store::dead_letters::{DeadLetterHead, LetterEdit, LetterFacts, LetterFailure, Resolved};
 
 /// The first byte of a record of this form; JSON begins with a brace.
@@ -253,15 +252,8 @@ pub(super) fn change(content: &[u8]) -> Result<Change, Damage> {
     let index = |index: u64| usize::try_from(index).map_err(damaged);
     let row = |cells: Vec<PackedCell>| cells.into_iter().map(cell).collect::<Row>();
     let gtid = |gtid: PackedGtid| {
-        let tag = match gtid.tag {
-            "" => Tag::default(),
-            text => Tag::parse(text).map_err(damaged)?,
-        };
-        Ok::<_, Damage>(Gtid {
-            uuid: Uuid::from_bytes(gtid.uuid.unwrap_or(packed.server_uuid)),
-            tag,
-            number: gtid.number,
-        })
+        let uuid = gtid.uuid.unwrap_or(packed.server_uuid);
+        Ok::<_, Damage>(Gtid { uuid: Uuid::from_bytes(uuid), tag: tag(gtid.tag)?, number: gtid.number })
     };
     Ok(Change {
         op: op(&packed.op),
@@ -320,10 +312,6 @@ fn op(packed: &PackedOp) -> Op {
     }
 }
 
-fn reason(word: &str) -> Result<Reason, Damage> {
-    former_words::reason(word).ok_or_else(|| Damage::unknown("reason", word))
-}
-
 fn pack_attempt(attempt: &Attempt, made_at_us: u64) -> PackedAttempt<'_> {
     PackedAttempt {
         started_us: attempt.started_at_us.wrapping_sub(made_at_us).cast_signed(),
@@ -377,12 +365,8 @@ fn definition(packed: PackedDefinition, rule: &str, table: &str) -> Result<KeyDe
     let own = || own_place(table).map(|(schema, table)| (rule, schema, table));
     let of = packed.of.or_else(own);
     let (rule, schema, table) = of.ok_or_else(|| Damage::Content(format!("`{table}` names no schema and table")))?;
-    let column = |(name, declared): (&str, Cow<str>)| {
-        let declared = Declared::parse(&declared);
-        let declared =
-            declared.ok_or_else(|| Damage::Content(format!("column `{name}` of its key has no known type")))?;
-        Ok::<_, Damage>(KeyColumn { name: name.into(), declared })
-    };
+    let column =
+        |(name, word): (&str, Cow<str>)| Ok::<_, Damage>(KeyColumn { name: name.into(), declared: declared(&word)? });
     let by = match packed.by {
         PackedOrderedBy::Columns { key, all } => OrderedBy::Columns {
             key: key.into_iter().map(column).collect::<Result<_, _>>()?,
@@ -436,8 +420,4 @@ fn cell(packed: PackedCell) -> Cell {
         PackedCell::Labels(labels) => Value::Labels(labels.into_iter().map(Box::from).collect()),
         PackedCell::Json(text) => Value::Json(text.into()),
     })
-}
-
-fn damaged(error: impl Display) -> Damage {
-    Damage::Content(error.to_string())
 }

@@ -3,7 +3,6 @@
 //! In: JSON. Out: what it says: floats are the shortest decimal text that reads back the same, bytes are base64, absent is apart from
 //! null. These types are the format; names in them never change.
 
-use std::fmt::Display;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -12,12 +11,11 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::former_words;
-use super::{Damage, chunks};
+use super::{Damage, chunks, damaged, declared, reason, tag};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts};
-use crate::ordering::{Declared, DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
-use crate::position::{Gtid, Tag};
+use crate::ordering::{DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
+use crate::position::Gtid;
 use crate::store::dead_letters::{DeadLetterHead, LetterEdit, LetterFacts, LetterFailure, Resolved};
 
 #[derive(Deserialize)]
@@ -164,7 +162,7 @@ pub(super) fn head(number: u64, content: &[u8]) -> Result<DeadLetterHead, Damage
         op: parse_op(&record.op)?,
         table: record.table,
         failure: LetterFailure {
-            reason: former_words::reason(&record.reason).ok_or_else(|| Damage::unknown("reason", &record.reason))?,
+            reason: reason(&record.reason)?,
             message: record.message.into(),
             attempts: Attempts::new(attempts, attempts_total),
         },
@@ -199,11 +197,7 @@ fn lanes(
 }
 
 fn definition(record: DefinitionRecord) -> Result<KeyDefinition, Damage> {
-    let column = |(name, declared): (Box<str>, Box<str>)| {
-        let declared =
-            Declared::parse(&declared).ok_or_else(|| Damage::unknown("type of a key's column", &declared))?;
-        Ok::<_, Damage>(KeyColumn { name, declared })
-    };
+    let column = |(name, word): (Box<str>, Box<str>)| Ok::<_, Damage>(KeyColumn { name, declared: declared(&word)? });
     let by = match record.by {
         OrderedByRecord::Columns { key, all } => {
             OrderedBy::Columns { key: key.into_iter().map(column).collect::<Result<_, _>>()?, all }
@@ -252,11 +246,7 @@ pub(super) fn change(content: &[u8]) -> Result<Change, Damage> {
 }
 
 fn gtid(record: GtidRecord) -> Result<Gtid, Damage> {
-    let tag = match &*record.tag {
-        "" => Tag::default(),
-        text => Tag::parse(text).map_err(damaged)?,
-    };
-    Ok(Gtid { uuid: parse_uuid(&record.uuid)?, tag, number: record.number })
+    Ok(Gtid { uuid: parse_uuid(&record.uuid)?, tag: tag(&record.tag)?, number: record.number })
 }
 
 fn row(record: Vec<CellRecord>) -> Result<Row, Damage> {
@@ -289,8 +279,4 @@ fn parse_op(text: &str) -> Result<Op, Damage> {
 
 fn parse_uuid(text: &str) -> Result<Uuid, Damage> {
     Uuid::try_parse(text).map_err(damaged)
-}
-
-fn damaged(error: impl Display) -> Damage {
-    Damage::Content(error.to_string())
 }

@@ -26,12 +26,11 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<Las
         Error::invalid("log", text, &expected)
     })?;
     let last_lines = lines::start().map_err(|error| anyhow!("cannot start threads: {error}"))?;
-    let is_coloured = output::is_coloured(&io::stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(lines::Gathering)
         .with_target(false)
-        .with_ansi(is_coloured);
+        .with_ansi(output::is_coloured(&io::stderr()));
     let is_json = match settings.format {
         LogFormat::Text => false,
         LogFormat::Json => true,
@@ -39,10 +38,8 @@ pub(super) fn start(settings: &LogSettings, default: &str) -> anyhow::Result<Las
     };
     if is_json {
         log.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
-    } else if is_coloured {
-        log.init();
     } else {
-        log.with_timer(text::UtcTime).fmt_fields(text::PlainFields).init();
+        log.with_timer(text::UtcTime).fmt_fields(text::EscapedFields).init();
     }
     Ok(last_lines)
 }

@@ -230,6 +230,10 @@ pub fn check(kind: &ColumnKind, bytes: &mut Bytes<'_>) -> Result<(), Fault> {
             }
         }
         ColumnKind::Text { charset: Charset::Binary, .. } => Ok(kind.skip(bytes)?),
+        ColumnKind::Json { length_bytes } => {
+            let length = bytes.le(*length_bytes)? as usize;
+            json::text(bytes.take(length)?).map(drop)
+        }
         other => value(other, bytes).map(drop),
     }
 }

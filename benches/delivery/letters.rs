@@ -21,12 +21,12 @@ const ASKED: usize = 9;
 
 impl Bench {
     pub fn letters(&self) {
-        self.letters_that(false);
-        self.letters_that(true);
+        self.letters_of(false);
+        self.letters_of(true);
     }
 
-    /// The rule's later changes of the key go on, or `block`.
-    fn letters_that(&self, block: bool) {
+    /// Of a rule whose dead letters block their keys, or of one whose don't.
+    fn letters_of(&self, block: bool) {
         let letters = std::env::var("ROWHOOK_BENCH_LETTERS").ok().and_then(|text| text.parse().ok()).unwrap_or(LETTERS);
         let directory = tempfile::tempdir().expect("a directory");
         let data = directory.path().join("data");
@@ -39,8 +39,8 @@ impl Bench {
         println!("  written in      {:>9.1} s", began.elapsed().as_secs_f64());
         let beyond_row = record_bytes - row_bytes as f64;
         println!("  its records     {beyond_row:>9.0} bytes beyond its row   (aim 250)");
-        let (on_disk, whole) = (bytes_of(&data) as f64 / letters as f64, record_bytes);
-        println!("  on the disk     {on_disk:>9.0} bytes a letter, sled's factor {:.2}", on_disk / whole);
+        let on_disk = bytes_of(&data) as f64 / letters as f64;
+        println!("  on the disk     {on_disk:>9.0} bytes a letter, sled's factor {:.2}", on_disk / record_bytes);
 
         let began = Instant::now();
         let rule = "table: bench.rows_11\nrules:\n  - name: bench\n    call: {url: 'http://127.0.0.1:9/'}\n";

@@ -186,11 +186,8 @@ impl Bench {
         for _ in 0..ROUNDS {
             for (speed, more) in [(&mut without, &[][..]), (&mut with, &["--journal"][..])] {
                 let counter = Counter::start(Duration::ZERO);
-                let rule = format!(
-                    "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: 64\n    call: {{url: '{}'}}\n",
-                    counter.url()
-                );
                 let directory = tempfile::tempdir().expect("a directory");
+                let rule = plain_rule(&counter.url(), 64);
                 let program = Program::on(&self.server, &rule, &before, more, directory);
                 counter.wait_for(ROWS, DEADLINE);
                 speed.note(counter.per_second(), &program.child);
@@ -312,12 +309,13 @@ struct Program {
     directory: tempfile::TempDir,
 }
 
+fn plain_rule(url: &str, in_flight: usize) -> String {
+    format!("table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: {in_flight}\n    call:\n      url: {url}\n")
+}
+
 impl Program {
     fn start(server: &MysqlServer, url: &str, in_flight: usize, after: &str) -> Program {
-        let rule = format!(
-            "table: bench.rows_11\nrules:\n  - name: bench\n    in_flight: {in_flight}\n    call:\n      url: {url}\n"
-        );
-        Program::with_rule(server, &rule, after)
+        Program::with_rule(server, &plain_rule(url, in_flight), after)
     }
 
     fn with_rule(server: &MysqlServer, rule: &str, after: &str) -> Program {

@@ -1,9 +1,9 @@
 //! Which dead letters block the later changes of their ordering keys: an index of dead letters by key.
 //!
 //! In: the tree, whose keys are a lane key and the number of a dead letter (8 bytes each, big-endian), without values; and an
-//! entry of the same form for the key definition that a dead letter was made under, with a value that says so: the definition itself
-//! is in the dead letter. Out: the queue of every blocked key and definition when the store is opened, and which dead letter is next in a queue. An entry is
-//! written and removed in the transaction of its dead letter.
+//! entry of the same form for the key definition that a dead letter was made under, with a value that says so: the definition
+//! itself is in the dead letter. Out: the queue of every blocked key and definition when the store is opened, and which dead
+//! letter is next in a queue. An entry is written and removed in the transaction of its dead letter.
 
 use std::collections::HashMap;
 use std::sync::Arc;

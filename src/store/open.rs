@@ -34,7 +34,8 @@ pub(super) const FORMAT: u32 = 7;
 /// pass the dead letters that block them.
 /// Format 4 had other words for reasons and effects (`former_words`): a version that knows no others can't read what is written now.
 /// Format 5 had no edited bodies: a version that knows none would send the body that the rule makes, under the old id.
-/// Format 6 had records of dead letters as JSON: a version that knows no others reads none of them.
+/// Format 6 had records of dead letters as JSON, and key definitions beside the queues: a version that knows no others can't read what
+/// is written now.
 const FORMAT_OLDEST: u32 = 1;
 /// The first one whose delivery ids have the time of the commit in them.
 const FORMAT_OF_TIMED_IDS: u32 = 4;

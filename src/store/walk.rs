@@ -1,7 +1,8 @@
 //! The one way to the entries of a tree.
 //!
-//! In: a tree, and a key or where to begin. Out: the entry, or all in the order of their keys. Sled's own iterators return the same error for ever at a
-//! page that can't be read. Here it is one error, and the next entry is the first one behind that page, so that a walk always ends.
+//! In: a tree, and a key or where to begin. Out: the entry, or all in the order of their keys. At a page that can't be read sled's own
+//! iterators return the same error for ever, and its other reads may panic. Here it is one error, and the next entry is the first
+//! one behind that page, so that a walk always ends.
 //! Who needs every entry stops at the first error; who wants what is left goes on. Reads only.
 
 #![expect(clippy::disallowed_methods, reason = "sled's own reads, which are used here and nowhere else")]

@@ -140,7 +140,7 @@ fn bytes_of(directory: &Path) -> u64 {
 }
 
 /// The milliseconds that a command took, and its JSON; null where it failed.
-fn ask(data: &Path, arguments: &[&str]) -> (f64, serde_json::Value) {
+pub fn ask(data: &Path, arguments: &[&str]) -> (f64, serde_json::Value) {
     let began = Instant::now();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rowhook"));
     let output = command.args(arguments).arg("--data").arg(data).stderr(Stdio::null()).output().expect("rowhook runs");

@@ -6,7 +6,7 @@
 //!   with bodies of the same size against the same receiver, in its own process as rowhook is (the two in turn, each
 //!   `ROUNDS` times, medians and their ratio);
 //! - rows/s of the same rows in batches of 100, beside the bare loop's requests/s with the body of a single row;
-//! - the same deliveries/s with a journal and without one, in turn;
+//! - the same deliveries/s with a journal and without one, in turn; how long questions to ten million entries take;
 //! - the same against a receiver that needs 20 ms, 64 and 256 in flight; beside it in_flight / 20 ms;
 //! - microseconds of processor time of both processes for each delivery, which a busy machine bends far less;
 //! - what a rule loses by two others, one of whose APIs is slow and one away for a minute;
@@ -17,7 +17,7 @@
 //! - resident memory idle, and its peak under the load above and over one transaction of ten million rows.
 //!
 //! `cargo bench --bench delivery`; a word after `--` picks the figures whose name holds it (`throughput`, `batches`,
-//! `journal`, `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `letters`, `memory`). Absolute figures are of a shared machine: quote the ratios.
+//! `journal`, `journal-questions`, `slow`, `isolation`, `operations`, `poisoned`, `latency`, `start`, `letters`, `memory`). Absolute figures are of a shared machine: quote the ratios.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its figures")]
 
@@ -27,6 +27,7 @@ mod support;
 mod bare_loop;
 mod counter;
 mod isolation;
+mod journal;
 mod letters;
 mod operations;
 mod poisoned;
@@ -61,6 +62,9 @@ fn main() {
     }
     if wanted("journal") {
         bench.journal();
+    }
+    if wanted("journal-questions") {
+        bench.journal_questions();
     }
     if wanted("slow") {
         bench.slow_receiver(64, 20_000);
@@ -178,27 +182,6 @@ impl Bench {
         println!("  ratio           {:>9.2}   (aim 10)", ours / bare);
         println!("  processor time  {ours_us:>9.2} us a row, bare {bare_us:.2}, ratio {:.2}", bare_us / ours_us);
         println!("  peak memory     {:>9.1} MiB\n", peak_kib as f64 / 1024.0);
-    }
-
-    fn journal(&self) {
-        let before = self.insert(ROWS);
-        let (mut without, mut with) = (Speed::default(), Speed::default());
-        for _ in 0..ROUNDS {
-            for (speed, more) in [(&mut without, &[][..]), (&mut with, &["--journal"][..])] {
-                let counter = Counter::start(Duration::ZERO);
-                let directory = tempfile::tempdir().expect("a directory");
-                let rule = plain_rule(&counter.url(), 64);
-                let program = Program::on(&self.server, &rule, &before, more, directory);
-                counter.wait_for(ROWS, DEADLINE);
-                speed.note(counter.per_second(), &program.child);
-            }
-        }
-        let (without_us, with_us) = (median(&mut without.cpu_us), median(&mut with.cpu_us));
-        let (without, with) = (median(&mut without.per_second), median(&mut with.per_second));
-        println!("journal: {ROWS} rows of 11 columns, 64 in flight");
-        println!("  without         {without:>9.0} deliveries/s, {without_us:.2} us of processor time each");
-        println!("  with            {with:>9.0} deliveries/s, {with_us:.2} us of processor time each");
-        println!("  ratio           {:>9.2}   (aim 0.90)\n", with / without);
     }
 
     fn slow_receiver(&self, in_flight: usize, rows: u64) {

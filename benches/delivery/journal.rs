@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use rowhook::journal::{JournalReader, journal_file};
 use rusqlite::{Connection, params};
 
 use super::counter::Counter;
@@ -56,11 +57,11 @@ impl Bench {
         let rule = plain_rule("http://127.0.0.1:9/", 1);
         let mut program = Program::on(&self.server, &rule, "latest", &["--journal"], directory);
         let data = program.directory.path().join("data");
-        while !data.join(rowhook::admin::SOCKET_NAME).exists() {}
+        let file = journal_file(&data);
+        while !matches!(JournalReader::open(&file), Ok(Some(_))) {}
         let _ = program.child.kill();
         let _ = program.child.wait();
         let began = Instant::now();
-        let file = rowhook::journal::journal_file(&data);
         let id = fill(&Connection::open(&file).expect("a journal"), entries).expect("filled");
         let bytes = std::fs::metadata(&file).expect("the file").len() as f64 / entries as f64;
         println!("journal: {entries} entries, {bytes:.0} bytes each, made in {:.0} s", began.elapsed().as_secs_f64());

@@ -15,6 +15,11 @@ use sled::IVec;
 /// Keys are told apart by this many bytes where the end of a damaged page is looked for.
 const PROBE_BYTES: usize = size_of::<u128>();
 
+/// Sled notes which pages are read, in 256 lists of 64 reads, and looks at its cache's limit when a list is full. A walk that reads each
+/// page once so leaves 16,384 pages in memory, whatever the limit is (`findings/sled-cache-keeps-16384-pages.sh`). Where some entries are
+/// read by themselves, too, the lists are full with fewer pages.
+const ENTRIES_PER_REREAD: u32 = 4;
+
 /// Key and value.
 pub(super) type WalkedEntry = Result<(IVec, IVec), sled::Error>;
 
@@ -26,6 +31,7 @@ pub(super) struct Walk<'t> {
     reached: IVec,
     end: Bound<IVec>,
     has_ended: bool,
+    rereads: Rereads<'t>,
 }
 
 /// The value of a key.
@@ -54,12 +60,15 @@ pub(super) fn from(tree: &sled::Tree, first: Vec<u8>) -> Walk<'_> {
 }
 
 /// The entries up to this key, the last one first. It ends at a page that can't be read, after the error.
-pub(super) fn back_from(tree: &sled::Tree, last: Vec<u8>) -> impl Iterator<Item = WalkedEntry> {
+pub(super) fn back_from(tree: &sled::Tree, last: Vec<u8>) -> impl Iterator<Item = WalkedEntry> + use<'_> {
     let mut entries = tree.range(..=last).rev();
-    let mut has_ended = false;
+    let (mut has_ended, mut rereads) = (false, Rereads { tree, entries: 0 });
     std::iter::from_fn(move || {
         let entry = if has_ended { None } else { next_of(&mut entries) };
         has_ended = !matches!(entry, Some(Ok(_)));
+        if let Some(Ok((key, _))) = &entry {
+            rereads.met(key);
+        }
         entry
     })
 }
@@ -77,7 +86,7 @@ pub(super) fn prefix<'t>(tree: &'t sled::Tree, prefix: &[u8]) -> Walk<'t> {
 
 fn walk(tree: &sled::Tree, first: IVec, end: Bound<IVec>) -> Walk<'_> {
     let entries = tree.range((Bound::Included(first.clone()), end.clone()));
-    Walk { tree, entries, reached: first, end, has_ended: false }
+    Walk { tree, entries, reached: first, end, has_ended: false, rereads: Rereads { tree, entries: 0 } }
 }
 
 impl<'t> Walk<'t> {
@@ -111,6 +120,22 @@ impl<'t> Walk<'t> {
     }
 }
 
+/// See [`ENTRIES_PER_REREAD`].
+struct Rereads<'t> {
+    tree: &'t sled::Tree,
+    entries: u32,
+}
+
+impl Rereads<'_> {
+    fn met(&mut self, key: &IVec) {
+        self.entries = self.entries.wrapping_add(1);
+        if self.entries.is_multiple_of(ENTRIES_PER_REREAD) {
+            // Its value is known, and what is wrong with its page is met on the way.
+            let _ = read(|| self.tree.get(key));
+        }
+    }
+}
+
 /// The beginning of a key as a number, in the order of the keys.
 fn number(key: &[u8]) -> u128 {
     let mut bytes = [0; PROBE_BYTES];
@@ -139,7 +164,10 @@ impl Iterator for Walk<'_> {
         }
         let entry = next_of(&mut self.entries);
         match &entry {
-            Some(Ok((key, _))) => self.reached = key.clone(),
+            Some(Ok((key, _))) => {
+                self.rereads.met(key);
+                self.reached = key.clone();
+            }
             None => self.has_ended = true,
             Some(Err(_)) => match self.behind_damage() {
                 Some(key) => {

@@ -66,6 +66,11 @@ impl Framed {
         self.0.len()
     }
 
+    /// What is framed.
+    pub(super) fn content(&self) -> &[u8] {
+        &self.0[FRAME_BYTES..]
+    }
+
     /// The chunks in order, each with its number.
     pub(super) fn chunks(&self) -> impl Iterator<Item = (u32, &[u8])> {
         (0..).zip(self.0.chunks(CHUNK_BYTES_MAX))

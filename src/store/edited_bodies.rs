@@ -42,13 +42,14 @@ impl transaction::View<'_> {
     /// Gives a dead letter another body, or the one that its rule makes; one that is resolved, or was edited meanwhile, stays as it is.
     pub(super) fn edit(&self, new: &NewBody) -> Result<transaction::StepResult, UnabortableTransactionError> {
         let NewBody { number, body, at_us, base } = new;
-        let mut head = match self.head(*number)? {
-            Ok(Some(head)) if head.resolved.is_none() && head.newest_edit() == *base => head,
+        let is_meant = |head: &DeadLetterHead| head.resolved.is_none() && head.newest_edit() == *base;
+        let mut record = match self.head(*number)? {
+            Ok(Some(record)) if is_meant(&record.head) => record,
             Ok(_) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {number}"), damage))),
         };
-        let before = head.edit.take();
-        head.edit = match body {
+        let before = record.head.edit.take();
+        record.head.edit = match body {
             Some(body) => {
                 let edit = before.map_or(1, |before| before.number.saturating_add(1));
                 chunks::put(self.bodies, &number.to_be_bytes(), &encode(edit, body))?;
@@ -59,8 +60,8 @@ impl transaction::View<'_> {
                 before.map(|before| LetterEdit { at_us: *at_us, is_reverted: true, ..before })
             }
         };
-        self.put_head(&head)?;
-        Ok(Ok(Some(head.lanes)))
+        self.put_head(&record)?;
+        Ok(Ok(Some(record.head.lanes)))
     }
 
     pub(super) fn drop_body(&self, number: u64) -> Result<(), UnabortableTransactionError> {

@@ -13,6 +13,7 @@ use sled::Transactional as _;
 use sled::transaction::{ConflictableTransactionError, TransactionError};
 
 use super::dead_letters::DeadLetterHead;
+use super::letter_records::HeadRecord;
 use super::trees::{LANE_FORM_STORED, Trees, number_of};
 use super::{Error, blocked_keys, chunks, letter_records, walk};
 use crate::change::{Cell, Change, Row, Value};
@@ -34,15 +35,16 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
     for entry in walk::all(&trees.heads).keys() {
         let number = number_of(&entry.map_err(Error::read(&trees.directory))?)?;
         // A dead letter that can't be read stays in its queues; the error is reported when it is read.
-        let Ok(Some(head)) = trees.head(number) else { continue };
+        let Ok(Some(record)) = trees.head_record(number) else { continue };
+        let head = &record.head;
         if head.lanes.is_empty() || head.lanes.made_under().is_some() {
             continue;
         }
         let lanes = match trees.letter(number) {
             Ok(Some(letter)) => lanes_of(&letter.head, &letter.change, &mut found),
-            Ok(None) | Err(_) => unknown(&head),
+            Ok(None) | Err(_) => unknown(head),
         };
-        put(trees, number, head, lanes)?;
+        put(trees, number, record, lanes)?;
         renewed += 1;
     }
     db.flush().map_err(|error| Error::write(&trees.directory, &error))?;
@@ -54,10 +56,11 @@ pub(super) fn renew(db: &sled::Db, trees: &Trees) -> Result<(), Error> {
     Ok(())
 }
 
-fn put(trees: &Trees, number: u64, head: DeadLetterHead, lanes: LaneKeys) -> Result<(), Error> {
-    let before = blocked_keys::entries(&head.lanes, number);
+fn put(trees: &Trees, number: u64, mut record: HeadRecord, lanes: LaneKeys) -> Result<(), Error> {
+    let before = blocked_keys::entries(&record.head.lanes, number);
     let after = blocked_keys::entries(&lanes, number);
-    let head = letter_records::encode_head(&DeadLetterHead { lanes, ..head });
+    record.head.lanes = lanes;
+    let head = letter_records::encode_head(&record);
     let done = (&trees.heads, &trees.holds).transaction(|(heads, holds)| {
         for (entry, _) in &before {
             holds.remove(entry)?;

@@ -38,7 +38,8 @@ impl Trees {
             match facts(number, &content).and_then(|facts| self.fits(filter, &facts)) {
                 Ok(false) => None,
                 Ok(true) => {
-                    Some(letter_records::decode_head(number, &content).map_err(|damage| of_letter(number, damage)))
+                    let record = letter_records::decode_head(number, &content);
+                    Some(record.map(|record| record.head).map_err(|damage| of_letter(number, damage)))
                 }
                 Err(error) => Some(Err(error)),
             }

@@ -1,4 +1,4 @@
-//! Dead letters as they are on disk: a head and a change, each a record of its own.
+//! Dead letters as they are on disk: a head with its change, or, where the change is long, each a record of its own.
 //!
 //! In: dead letters. Out: records, and back. Every value comes back exactly: floats bit for bit, absent apart from null.
 //! Records are written in the form of `packed`; those of earlier formats, in the form of `text`, are read too.
@@ -16,14 +16,29 @@ use crate::position::Tag;
 mod packed;
 mod text;
 
-pub(super) fn encode_head(head: &DeadLetterHead) -> Framed {
-    Framed::new(|bytes| packed::pack_head(head, bytes))
+/// A change of at most so many bytes is stored with its head. An entry of its own costs sled more than a short change, in memory and on
+/// disk; and lists and groups, which need heads only, read what is stored with them.
+pub(super) const CHANGE_WITHIN_BYTES_MAX: usize = 1024;
+
+/// What the record of a head contains.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct HeadRecord {
+    pub head: DeadLetterHead,
+    /// The encoded change; empty if it has a record of its own, as in formats up to 7.
+    pub change: Vec<u8>,
 }
 
-pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<DeadLetterHead, Damage> {
+pub(super) fn encode_head(record: &HeadRecord) -> Framed {
+    Framed::new(|bytes| {
+        packed::pack_head(&record.head, bytes);
+        bytes.extend_from_slice(&record.change);
+    })
+}
+
+pub(super) fn decode_head(number: u64, content: &[u8]) -> Result<HeadRecord, Damage> {
     match is_packed(content) {
         true => packed::head(number, content),
-        false => text::head(number, content),
+        false => text::head(number, content).map(|head| HeadRecord { head, change: Vec::new() }),
     }
 }
 
@@ -244,11 +259,13 @@ mod tests {
         }
 
         #[test]
-        fn every_head_reads_back_exactly(head in any_head()) {
-            let content = encode_head(&head).read_back();
-            let facts = facts(head.number, &content).expect("readable");
-            prop_assert_eq!(facts, head.facts());
-            prop_assert_eq!(decode_head(head.number, &content), Ok(head));
+        fn every_head_reads_back_exactly((head, change) in (any_head(), proptest::option::of(any_change()))) {
+            let change = change.map(|change| encode_change(&change).content().to_vec()).unwrap_or_default();
+            let record = HeadRecord { head, change };
+            let content = encode_head(&record).read_back();
+            let facts = facts(record.head.number, &content).expect("readable");
+            prop_assert_eq!(facts, record.head.facts());
+            prop_assert_eq!(decode_head(record.head.number, &content), Ok(record));
         }
     }
 
@@ -267,7 +284,7 @@ mod tests {
             "reason":"exhausted","message":"m","attempts":[{"started_at_us":1,"duration_us":2,"answer":{"status":
             {"status":503,"excerpt":"busy"}}},{"started_at_us":3,"duration_us":4,"answer":{"failed":{"error":"e"}}}],
             "created_at_us":5,"replays":1,"replayed_at_us":6}"#;
-        let read = decode_head(1, head.as_bytes()).expect("readable");
+        let read = decode_head(1, head.as_bytes()).expect("readable").head;
         assert_eq!(read.failure.attempts.total(), 2);
         assert_eq!(facts(1, head.as_bytes()), Ok(read.facts()));
     }
@@ -281,7 +298,8 @@ mod tests {
             "behind":[["0000000000000001","0000000000000002"]],"key":{"rule":"r","schema":"s","table":"t","by":{"columns":
             {"key":[["id","int"]],"all":["id","v"]}}},"redacted":["v"],"resolved":{"note":"by hand","at_us":7},
             "edit":{"number":2,"at_us":8,"reverted":true}}"#;
-        let read = decode_head(4, text.as_bytes()).expect("readable");
+        let record = decode_head(4, text.as_bytes()).expect("readable");
+        let read = &record.head;
         let key = vec![KeyColumn { name: "id".into(), declared: Declared::Int }];
         let by = OrderedBy::Columns { key, all: vec!["id".into(), "v".into()] };
         let more = MoreKeys {
@@ -293,6 +311,6 @@ mod tests {
         assert_eq!((read.failure.reason, read.failure.attempts.total(), read.op), (Reason::Blocked, 9, Op::Delete));
         assert_eq!((read.redacted.len(), read.resolved.as_ref().map(|resolved| resolved.at_us)), (1, Some(7)));
         assert_eq!(read.edit, Some(LetterEdit { number: 2, at_us: 8, is_reverted: true }));
-        assert_eq!(decode_head(4, &encode_head(&read).read_back()), Ok(read));
+        assert_eq!(decode_head(4, &encode_head(&record).read_back()), Ok(record));
     }
 }

@@ -24,7 +24,7 @@ use crate::file;
 
 const FORMAT_PREFIX: &str = "rowhook store format ";
 /// Goes up with every change that an older rowhook would misread.
-pub(super) const FORMAT: u32 = 7;
+pub(super) const FORMAT: u32 = 8;
 /// Stores of these formats are read as they are, and become ones of the newest format. Format 1 had one checkpoint for all
 /// rules: a version that knows no other would skip what rules with their own have not resolved. Format 2 had no sagas: a version
 /// that knows none would send a dead letter from its first step although its steps are done, and one that a person has closed.

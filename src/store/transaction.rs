@@ -12,8 +12,9 @@ use sled::transaction::{
 
 use super::chunks::{self, Damage};
 use super::dead_letters::{FailedReplay, Resolution, Resolved};
+use super::letter_records::HeadRecord;
 use super::trees::{AWAITING_COUNT, BLOCKED_COUNT, LETTER_COUNT, NEXT_NUMBER, RESOLVED_COUNT, Trees, WRITE_COUNT};
-use super::write_steps::{LedgerEntry, WriteStep};
+use super::write_steps::{LedgerEntry, LetterChange, WriteStep};
 use super::{DeadLetterHead, Error, blocked_keys, checkpoint, letter_records, sweep};
 use crate::failure::Reason;
 use crate::ordering::LaneKeys;
@@ -153,8 +154,9 @@ impl View<'_> {
             }
             WriteStep::Letter { number, id, head, change, lanes, is_blocked, beside } => {
                 match change {
-                    Some(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
-                    None => drop(self.meta.remove(sweep::mark(*number))?),
+                    LetterChange::WithinHead => {}
+                    LetterChange::OfItsOwn(change) => chunks::put(self.changes, &number.to_be_bytes(), change)?,
+                    LetterChange::InParts => drop(self.meta.remove(sweep::mark(*number))?),
                 }
                 chunks::put(self.heads, &number.to_be_bytes(), head)?;
                 for (entry, value) in blocked_keys::entries(lanes, *number) {
@@ -200,7 +202,7 @@ impl View<'_> {
         let mut lanes = LaneKeys::none();
         // A dead letter that can't be read can be discarded, too; the keys that it blocked become free at the next
         // opening.
-        if let Ok(Some(head)) = self.head(number)? {
+        if let Ok(Some(HeadRecord { head, .. })) = self.head(number)? {
             counters.uncount(&head);
             self.leave_saga(head.delivery_id, number, counters)?;
             lanes = head.lanes;
@@ -239,21 +241,22 @@ impl View<'_> {
         counters: &mut Counters,
     ) -> Result<StepResult, UnabortableTransactionError> {
         let Resolution { number, note, at_us } = resolution;
-        let mut head = match self.head(*number)? {
-            Ok(Some(head)) => head,
+        let mut record = match self.head(*number)? {
+            Ok(Some(record)) => record,
             Ok(None) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {number}"), damage))),
         };
+        let head = &mut record.head;
         if head.resolved.is_some() {
             return Ok(Ok(None));
         }
-        counters.uncount(&head);
+        counters.uncount(head);
         counters.resolved_count += 1;
         let lanes = std::mem::replace(&mut head.lanes, LaneKeys::none());
         self.let_go(&lanes, *number)?;
         self.close_saga(head.delivery_id, *number, counters)?;
         head.resolved = Some(Resolved { note: note.clone(), at_us: *at_us });
-        self.put_head(&head)?;
+        self.put_head(&record)?;
         Ok(Ok(Some(lanes)))
     }
 
@@ -262,11 +265,12 @@ impl View<'_> {
         replay: &FailedReplay,
         counters: &mut Counters,
     ) -> Result<StepResult, UnabortableTransactionError> {
-        let mut head = match self.head(replay.number)? {
-            Ok(Some(head)) => head,
+        let mut record = match self.head(replay.number)? {
+            Ok(Some(record)) => record,
             Ok(None) => return Ok(Ok(None)),
             Err(damage) => return Ok(Err(Error::record(format!("dead letter {}", replay.number), damage))),
         };
+        let head = &mut record.head;
         if head.failure.reason == Reason::Blocked {
             counters.blocked_count = counters.blocked_count.saturating_sub(u64::from(head.resolved.is_none()));
         } else {
@@ -274,18 +278,15 @@ impl View<'_> {
             head.replayed_at_us = Some(replay.replayed_at_us);
         }
         head.failure = replay.failure.clone();
-        self.put_head(&head)?;
-        Ok(Ok(Some(head.lanes)))
+        self.put_head(&record)?;
+        Ok(Ok(Some(record.head.lanes)))
     }
 
-    pub(super) fn put_head(&self, head: &DeadLetterHead) -> Result<(), UnabortableTransactionError> {
-        chunks::put(self.heads, &head.number.to_be_bytes(), &letter_records::encode_head(head))
+    pub(super) fn put_head(&self, record: &HeadRecord) -> Result<(), UnabortableTransactionError> {
+        chunks::put(self.heads, &record.head.number.to_be_bytes(), &letter_records::encode_head(record))
     }
 
-    pub(super) fn head(
-        &self,
-        number: u64,
-    ) -> Result<Result<Option<DeadLetterHead>, Damage>, UnabortableTransactionError> {
+    pub(super) fn head(&self, number: u64) -> Result<Result<Option<HeadRecord>, Damage>, UnabortableTransactionError> {
         let content = read(self.heads, &number.to_be_bytes())?;
         Ok(content.and_then(|content| content.map(|text| letter_records::decode_head(number, &text)).transpose()))
     }

@@ -14,6 +14,7 @@ use super::checkpoint::RuleCheckpoint;
 use super::chunks::{self, Damage};
 use super::dead_letters::{DeadLetter, DeadLetterHead};
 use super::definitions::Owner;
+use super::letter_records::HeadRecord;
 use super::recorded::{Recorded, RecordedRule};
 use super::{Error, Ledger, Saved, SavedCheckpoint, checkpoint, definitions, former_ids, letter_records, walk};
 use crate::change::DeliveryId;
@@ -48,9 +49,9 @@ pub(super) struct Trees {
     pub definitions: sled::Tree,
     /// Names of rules by delivery id (16 bytes); entries of earlier versions are empty.
     pub ledger: sled::Tree,
-    /// Heads of dead letters by number.
+    /// Heads of dead letters by number, with their changes where these are short.
     pub heads: sled::Tree,
-    /// Changes of dead letters by number.
+    /// Long changes of dead letters by number; in formats up to 7, all.
     pub changes: sled::Tree,
     /// Bodies of dead letters that were edited, by number (`edited_bodies.rs`).
     pub bodies: sled::Tree,
@@ -215,16 +216,18 @@ impl Trees {
     }
 
     pub(super) fn letter(&self, number: u64) -> Result<Option<DeadLetter>, Error> {
-        let Some(head) = self.head(number)? else { return Ok(None) };
-        let name = number.to_be_bytes();
-        let Some(content) = self.record(&self.changes, &name, || format!("dead letter {number}'s change"))? else {
+        let Some(HeadRecord { head, change }) = self.head_record(number)? else { return Ok(None) };
+        let of_its_own =
+            || self.record(&self.changes, &number.to_be_bytes(), || format!("dead letter {number}'s change"));
+        let change = if change.is_empty() { of_its_own()? } else { Some(change) };
+        let Some(change) = change else {
             // Removed between the two reads; a head without a change is damage.
             return match self.head(number)? {
                 None => Ok(None),
                 Some(_) => Err(Error::record(format!("dead letter {number}"), "its change is missing")),
             };
         };
-        let change = letter_records::decode_change(&content)
+        let change = letter_records::decode_change(&change)
             .map_err(|damage| Error::record(format!("dead letter {number}"), damage))?;
         let body = match self.edited_body(&head)? {
             Ok(body) => body,
@@ -236,6 +239,10 @@ impl Trees {
     }
 
     pub(super) fn head(&self, number: u64) -> Result<Option<DeadLetterHead>, Error> {
+        Ok(self.head_record(number)?.map(|record| record.head))
+    }
+
+    pub(super) fn head_record(&self, number: u64) -> Result<Option<HeadRecord>, Error> {
         let name = || format!("dead letter {number}");
         let Some(content) = self.record(&self.heads, &number.to_be_bytes(), name)? else { return Ok(None) };
         letter_records::decode_head(number, &content).map(Some).map_err(|damage| Error::record(name(), damage))

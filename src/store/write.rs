@@ -8,12 +8,13 @@ use std::sync::Arc;
 use super::checkpoint::{CheckpointSet, PausedRule};
 use super::chunks::{CHUNK_BYTES_MAX, Framed};
 use super::dead_letters::{DeadLetterHead, FailedReplay, NewBody, NewDeadLetter, Resolution};
+use super::letter_records::{CHANGE_WITHIN_BYTES_MAX, HeadRecord};
 use super::needs::{self, RuleNeeds};
 use super::position_log::{self, PositionChange};
 use super::recorded::Recorded;
 use super::saga_steps;
 use super::sagas::SagaPut;
-use super::write_steps::{Beside, LETTER_BYTES, LedgerEntry, SagaLogStep, WriteStep, parts};
+use super::write_steps::{Beside, LETTER_BYTES, LedgerEntry, LetterChange, SagaLogStep, WriteStep, parts};
 use super::{checkpoint, letter_records};
 use crate::barrier::Barrier;
 use crate::change::DeliveryId;
@@ -89,6 +90,16 @@ fn edit_bytes(new: &NewBody) -> usize {
     LETTER_BYTES + new.body.as_ref().map_or(0, |body| body.len())
 }
 
+impl LetterChange {
+    /// Besides the head's record.
+    fn len(&self) -> usize {
+        match self {
+            LetterChange::OfItsOwn(change) => change.len(),
+            LetterChange::WithinHead | LetterChange::InParts => 0,
+        }
+    }
+}
+
 /// The size of a ledger entry, with its key in sled's pages.
 const LEDGER_BYTES: usize = 40;
 
@@ -112,7 +123,7 @@ impl WriteStep {
                 // An entry of a definition is several times as long as one of a key.
                 let entries = in_ledger.len() + sagas_remove.len() + lanes.iter().count() + DEFINITION_ENTRIES;
                 let saga = saga.as_ref().map_or(0, SagaLogStep::weight_bytes);
-                head.len() + change.as_ref().map_or(0, Framed::len) + saga + entries * LEDGER_BYTES
+                head.len() + change.len() + saga + entries * LEDGER_BYTES
             }
             WriteStep::SagaPart { chunks, .. } => chunks.len() * CHUNK_BYTES_MAX,
             WriteStep::Saga(saga) => saga.weight_bytes(),
@@ -189,7 +200,8 @@ fn beside(write: &mut Write, next_number: u64) -> Vec<Beside> {
 fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_max: usize) -> Vec<WriteStep> {
     let (id, lanes, is_blocked) = (letter.delivery_id, letter.lanes, letter.failure.reason == Reason::Blocked);
     let change = letter_records::encode_change(&letter.change);
-    let head = letter_records::encode_head(&DeadLetterHead {
+    let is_within = change.content().len() <= CHANGE_WITHIN_BYTES_MAX;
+    let head = DeadLetterHead {
         number,
         delivery_id: id,
         rule: letter.rule,
@@ -203,15 +215,20 @@ fn letter_steps(number: u64, letter: NewDeadLetter, beside: Beside, step_bytes_m
         redacted: letter.redacted,
         resolved: None,
         edit: None,
-    });
+    };
+    let within = if is_within { change.content().to_vec() } else { Vec::new() };
+    let head = letter_records::encode_head(&HeadRecord { head, change: within });
     let with = move |change| WriteStep::Letter { number, id, head, change, lanes, is_blocked, beside };
+    if is_within {
+        return vec![with(LetterChange::WithinHead)];
+    }
     if change.len() <= step_bytes_max {
-        return vec![with(Some(change))];
+        return vec![with(LetterChange::OfItsOwn(change))];
     }
     let change = Arc::new(change);
     parts(&change, step_bytes_max)
         .map(|chunks| WriteStep::ChangePart { number, change: change.clone(), chunks })
-        .chain(std::iter::once(with(None)))
+        .chain(std::iter::once(with(LetterChange::InParts)))
         .collect()
 }
 
@@ -229,7 +246,12 @@ mod tests {
                     let Beside { in_ledger, saga, sagas_remove } = beside;
                     let (ledger, removed) = (in_ledger.len(), sagas_remove.len());
                     let saga = saga.map(|saga| saga.letter);
-                    format!("letter {number} {} {ledger} {saga:?} {removed}", change.is_some())
+                    let change = match change {
+                        LetterChange::WithinHead => "with its change",
+                        LetterChange::OfItsOwn(_) => "and its change",
+                        LetterChange::InParts => "behind its change",
+                    };
+                    format!("letter {number} {change} {ledger} {saga:?} {removed}")
                 }
                 WriteStep::SagaPart { id, chunks, .. } => format!("operation part {} {chunks:?}", id.0.as_u128()),
                 WriteStep::Saga(saga) => format!("operation {}", saga.id.0.as_u128()),
@@ -256,9 +278,9 @@ mod tests {
     fn what_belongs_to_a_letter_is_in_its_step_and_all_else_before_the_checkpoint() {
         let write = Write {
             checkpoint: Some(set(1)),
-            letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX)],
+            letters_add: vec![sized_letter(1, 10), sized_letter(2, 3 * CHUNK_BYTES_MAX), sized_letter(6, 2000)],
             letters_remove: vec![1],
-            ledger_add: [sized_letter(2, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
+            ledger_add: [sized_letter(6, 1).delivery_id, DeliveryId(uuid::Uuid::nil())]
                 .map(|id| LedgerEntry { id, rule: "r".into() })
                 .into(),
             sagas_put: vec![put(1, 10), put(3, 10), put(1, 10), put(4, 3 * CHUNK_BYTES_MAX)],
@@ -270,10 +292,11 @@ mod tests {
             "operation part 4 0..2",
             "operation part 4 2..4",
             "operation 4",
-            "letter 7 true 0 Some(Some(7)) 0",
+            "letter 7 with its change 0 Some(Some(7)) 0",
             "part 8 0..2",
             "part 8 2..4",
-            "letter 8 false 2 None 1",
+            "letter 8 behind its change 0 None 0",
+            "letter 9 and its change 2 None 1",
             "remove 1",
             "progress true 0 0",
         ];

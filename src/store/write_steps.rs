@@ -30,8 +30,7 @@ pub(super) enum WriteStep {
         number: u64,
         id: DeliveryId,
         head: Framed,
-        /// None if it was written in parts.
-        change: Option<Framed>,
+        change: LetterChange,
         /// The queues it stands in from now on.
         lanes: LaneKeys,
         is_blocked: bool,
@@ -62,6 +61,15 @@ pub(super) enum WriteStep {
         ledger_remove: Vec<DeliveryId>,
         sagas_remove: Vec<DeliveryId>,
     },
+}
+
+/// Where the change of a new dead letter is stored.
+#[derive(Debug)]
+pub(super) enum LetterChange {
+    WithinHead,
+    OfItsOwn(Framed),
+    /// All of it was written by the steps before.
+    InParts,
 }
 
 /// A delivery of a rule that is resolved above the rule's low-water mark.

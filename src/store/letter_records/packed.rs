@@ -1,4 +1,4 @@
-//! The form of dead letters' records since format 7: as short as it can be, and quick to read.
+//! The form of dead letters' records: as short as it can be, and quick to read.
 //!
 //! In: heads and changes. Out: bytes, and back, exactly. Written by postcard: numbers have as many bytes as they need, names of
 //! fields are not written, so the order of fields and variants never changes. What a letter says twice is written once, and times are
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Damage, damaged, declared, reason, tag};
+use super::{Damage, HeadRecord, damaged, declared, reason, tag};
 use crate::change::{Cell, Change, DeliveryId, Op, Row, Table, Transaction, Value};
 use crate::failure::{Answer, Attempt, Attempts};
 use crate::ordering::{DefinitionId, KeyColumn, KeyDefinition, LaneKey, LaneKeys, OrderedBy};
@@ -166,15 +166,16 @@ pub(super) fn pack_head(head: &DeadLetterHead, bytes: &mut Vec<u8>) {
     );
 }
 
-pub(super) fn head(number: u64, content: &[u8]) -> Result<DeadLetterHead, Damage> {
-    let packed: PackedHead = unpack(content)?;
+/// The change follows the head.
+pub(super) fn head(number: u64, content: &[u8]) -> Result<HeadRecord, Damage> {
+    let (packed, change): (PackedHead, _) = unpack(content)?;
     let made_at_us = packed.created_at_us;
     let attempts: Vec<Attempt> = packed.attempts.into_iter().map(|packed| attempt(packed, made_at_us)).collect();
     let attempts_total = packed.attempts_left_out.saturating_add(attempts.len() as u64);
     let hash = |bytes: HashBytes| LaneKey(u64::from_be_bytes(bytes));
     let behind = |(table, definition)| DefinitionId { table: u64::from_be_bytes(table), definition: hash(definition) };
     let made_under = packed.key.map(|packed_key| definition(packed_key, packed.rule, packed.table)).transpose()?;
-    Ok(DeadLetterHead {
+    let head = DeadLetterHead {
         number,
         delivery_id: DeliveryId(Uuid::from_bytes(packed.delivery_id)),
         rule: packed.rule.into(),
@@ -196,12 +197,13 @@ pub(super) fn head(number: u64, content: &[u8]) -> Result<DeadLetterHead, Damage
         redacted: packed.redacted.into_iter().map(Box::from).collect(),
         resolved: packed.resolved.map(|(note, at_us)| Resolved { note: note.into(), at_us }),
         edit: packed.edit.map(|(number, at_us, is_reverted)| LetterEdit { number, at_us, is_reverted }),
-    })
+    };
+    Ok(HeadRecord { head, change: change.to_vec() })
 }
 
 /// What conditions need of a head; nothing is copied.
 pub(super) fn facts(number: u64, content: &[u8]) -> Result<LetterFacts<'_>, Damage> {
-    let mut packed: PackedHead = unpack(content)?;
+    let (mut packed, _): (PackedHead, _) = unpack(content)?;
     let (status, error) = match packed.attempts.pop().map(|attempt| attempt.answer) {
         Some(PackedAnswer::Status(status, _)) => (Some(status), None),
         Some(PackedAnswer::Failed(error)) => (None, Some(error.into())),
@@ -248,7 +250,10 @@ pub(super) fn pack_change(change: &Change, bytes: &mut Vec<u8>) {
 }
 
 pub(super) fn change(content: &[u8]) -> Result<Change, Damage> {
-    let packed: PackedChange = unpack(content)?;
+    let packed: PackedChange = match unpack(content)? {
+        (packed, []) => packed,
+        (_, rest) => return Err(Damage::Content(format!("{} bytes are left at its end", rest.len()))),
+    };
     let index = |index: u64| usize::try_from(index).map_err(damaged);
     let row = |cells: Vec<PackedCell>| cells.into_iter().map(cell).collect::<Row>();
     let gtid = |gtid: PackedGtid| {
@@ -284,12 +289,10 @@ fn pack(bytes: &mut Vec<u8>, packed: &impl Serialize) {
     *bytes = postcard::to_extend(packed, begun).expect("a vector takes all, and no part of a record fails");
 }
 
-fn unpack<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<T, Damage> {
+/// And what follows it.
+fn unpack<'a, T: Deserialize<'a>>(content: &'a [u8]) -> Result<(T, &'a [u8]), Damage> {
     let (_, packed) = content.split_first().ok_or_else(|| Damage::Content("it is empty".into()))?;
-    match postcard::take_from_bytes(packed).map_err(damaged)? {
-        (record, []) => Ok(record),
-        (_, rest) => Err(Damage::Content(format!("{} bytes are left at its end", rest.len()))),
-    }
+    postcard::take_from_bytes(packed).map_err(damaged)
 }
 
 fn pack_op(op: Op) -> PackedOp {

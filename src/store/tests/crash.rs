@@ -100,7 +100,8 @@ pub(super) fn check_after_kill(directory: &Path) -> u64 {
     let changes = walk::all(&store.inner.trees.changes)
         .keys()
         .map(|key| trees::number_of(&key.expect("a key")).expect("a number"));
-    assert_eq!(changes.collect::<BTreeSet<u64>>(), expected.iter().copied().collect(), "a change without its letter");
+    let expected_set = expected.iter().copied().collect();
+    assert!(changes.collect::<BTreeSet<u64>>().is_subset(&expected_set), "a change without its letter");
     for &number in expected.iter().rev().take(30) {
         let letter = store.dead_letter(number).expect("readable").expect("there");
         let written = numbered_write(number).letters_add.remove(0);

@@ -146,5 +146,5 @@ async fn a_store_of_the_format_before_goes_on_and_is_refused_by_the_release_befo
     assert_eq!(edited(&store, 1), (None, None));
     store.write(edit(&store, 1, Some(b"{}"))).await.expect("written");
     assert_eq!(edited(&store, 1).0, Some((1, false)));
-    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 7\n");
+    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 8\n");
 }

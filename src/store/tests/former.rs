@@ -30,7 +30,7 @@ fn assert_holds_what_was_written(store: &Store) {
     for (letter, reason) in letters[1..].iter().zip(Reason::ALL) {
         let number = letter.head.number - 1;
         assert_eq!((letter.head.delivery_id, letter.head.failure.reason), (id(number), reason));
-        assert_eq!(letter.change, *super::letter(number).change);
+        assert_eq!(letter.change, *sized_letter(number, 10).change);
         assert_eq!(letter.head.failure.attempts, failure(reason).attempts);
     }
     assert_eq!(letters[8].head.resolved.as_ref().map(|resolved| &*resolved.note), Some("refunded by hand"));

@@ -77,7 +77,7 @@ async fn the_keys_of_stored_letters_are_computed_again_and_block_the_same_rows()
         assert_eq!(walk::all(&store.inner.trees.holds).count(), 7 + 6, "the old entries are gone");
         let own = lanes(1).made_under().expect("a definition").id();
         assert_eq!(blocked.other_definitions(own).len(), 4);
-        assert_eq!(fs::read_to_string(directory.path().join("format")).expect("there"), "rowhook store format 7\n");
+        assert_eq!(fs::read_to_string(directory.path().join("format")).expect("there"), "rowhook store format 8\n");
     }
     let store = open(directory.path());
     store.write(remove(1..=7)).await.expect("written");

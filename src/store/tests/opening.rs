@@ -83,10 +83,10 @@ async fn a_store_in_use_is_refused_with_the_process_and_free_at_once_when_droppe
 #[tokio::test]
 async fn a_newer_format_is_refused_and_nothing_is_written() {
     let directory = store_with_a_letter().await;
-    fs::write(directory.path().join("format"), "rowhook store format 8\n").expect("written");
+    fs::write(directory.path().join("format"), "rowhook store format 9\n").expect("written");
     let before = contents(directory.path());
     let error = Store::open(directory.path()).expect_err("newer");
-    assert!(matches!(error, Error::NewerFormat { found: 8, known: 7, .. }), "{error}");
+    assert!(matches!(error, Error::NewerFormat { found: 9, known: 8, .. }), "{error}");
     assert_eq!(contents(directory.path()), before);
 }
 
@@ -240,7 +240,7 @@ async fn what_a_crash_left_of_a_large_letter_is_swept() {
     trees.meta.insert(sweep::mark(2), &[][..]).expect("written");
     drop(store);
     let store = open(directory.path());
-    assert_eq!(store.inner.trees.changes.len(), 1);
+    assert_eq!(store.inner.trees.changes.len(), 0);
     assert_whole(&store);
     assert_eq!(store.write(add([letter(2)])).await.expect("written").added, [2]);
 }

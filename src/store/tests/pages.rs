@@ -10,7 +10,7 @@ use super::*;
 const LETTERS: u64 = 400;
 const DAMAGED_BYTES: usize = 64;
 
-/// Dead letters, every second one with a saga, and sagas under way.
+/// Dead letters, every second one with a saga and a change of its own, and sagas under way.
 async fn closed_store() -> TempDir {
     let directory = directory();
     let store = open(directory.path());
@@ -37,7 +37,7 @@ fn spread_id(number: u64) -> DeliveryId {
 
 fn spread(number: u64) -> NewDeadLetter {
     let lanes = LaneKeys::one(LaneKey(number.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    NewDeadLetter { delivery_id: spread_id(number), lanes, ..sized_letter(number, 100) }
+    NewDeadLetter { delivery_id: spread_id(number), lanes, ..letter(number) }
 }
 
 fn put(number: u64, letter: Option<u64>) -> SagaPut {

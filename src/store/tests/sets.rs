@@ -106,7 +106,7 @@ async fn a_store_of_format_1_is_read_and_gets_the_current_format() {
     assert_eq!((&saved.main, saved.known.as_ref(), saved.rules.len()), (&resume(4), None, 0));
     assert_eq!(saved.ledger, Ledger { of_any_rule: HashSet::from([id(7)]), ..Ledger::default() });
     assert_eq!(saved.former_ids, Some(FormerIds::Everywhere));
-    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 7\n");
+    assert_eq!(fs::read_to_string(format).expect("there"), "rowhook store format 8\n");
     // It goes on as any other.
     let write = Write { ledger_remove: vec![id(7)], ..write_set(&resume(5), &[rule("a", resume(4), None)]) };
     store.write(write).await.expect("written");

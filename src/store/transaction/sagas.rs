@@ -83,7 +83,7 @@ impl View<'_> {
             // The dead letter was discarded during its replay: what is written now would never be removed.
             let Some(head) = head.transpose() else { return Ok(()) };
             of.letters.push(number);
-            of.open.extend(head.is_ok_and(|head| head.resolved.is_none()).then_some(number));
+            of.open.extend(head.is_ok_and(|record| record.head.resolved.is_none()).then_some(number));
         }
         chunks::put(self.sagas, id.0.as_bytes(), log)?;
         match of.letters.is_empty() {

@@ -377,6 +377,18 @@ fn cpu_us(process: &Child) -> f64 {
     ticks.sum::<u64>() as f64 * TICK_US
 }
 
+/// The same of its threads of this name.
+fn thread_cpu_us(process: &Child, name: &str) -> f64 {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.id())).expect("a process not waited for");
+    let read = |thread: &std::path::Path, file| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
+    let threads =
+        threads.map(|thread| thread.expect("a thread").path()).filter(|thread| read(thread, "comm").trim() == name);
+    // The first field of /proc/PID/schedstat: nanoseconds on a processor.
+    let ran_ns = threads
+        .map(|thread| read(&thread, "schedstat").split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0.0));
+    ran_ns.sum::<f64>() / 1e3
+}
+
 async fn gtid_executed(conn: &mut mysql_async::Conn) -> String {
     let set: String = conn.query_first("SELECT @@global.gtid_executed").await.expect("ask").expect("a set");
     set.replace('\n', "")

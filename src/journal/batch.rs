@@ -2,38 +2,32 @@
 //!
 //! In: entries in the order in which they were resolved. Out: rows with ascending numbers. Keeps one row for each delivery: one that
 //! comes again (after a crash, or by a replay) gets a new row in place of its old one, which keeps the earlier attempts and
-//! counts the times. Owns the connection.
+//! counts the times. Owns the connection, and knows what its rows need.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _, Statement, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 use uuid::Uuid;
 
 use super::Error;
-use super::names::{EntryNames, JournaledRule, Names};
+use super::names::Names;
 use super::queue::Missed;
-use super::record::{JournalEntry, op_code};
+use super::record::JournalEntry;
+use super::rows::BatchRows;
 use super::schema::{self, PART_ENTRIES};
 use crate::change::DeliveryId;
 use crate::clock::now_us;
-
-/// Of a delivery that comes again and again, so many attempts are kept: the newest.
-const ATTEMPTS_KEPT: u64 = 64;
 
 #[derive(Debug)]
 pub(super) struct OpenJournal {
     pub connection: Connection,
     pub path: PathBuf,
     names: Names,
+    /// Entries of the part that is not full, which no table finds by their id.
+    open_part: HashMap<DeliveryId, i64>,
     next_number: i64,
     run: i64,
-}
-
-/// The row of a delivery that comes again.
-struct FormerRow {
-    number: i64,
-    attempts: u64,
-    times: i64,
 }
 
 impl OpenJournal {
@@ -53,7 +47,8 @@ impl OpenJournal {
             (None, Some(part)) => (part + 1) * PART_ENTRIES,
             (None, None) => 1,
         };
-        Ok(OpenJournal { connection, path: path.to_path_buf(), names, next_number, run })
+        let open_part = open_part(&connection).map_err(&failed)?;
+        Ok(OpenJournal { connection, path: path.to_path_buf(), names, open_part, next_number, run })
     }
 
     /// Writes the entries in one transaction, with the gap before them if there is one.
@@ -63,7 +58,7 @@ impl OpenJournal {
         if missed.deliveries > 0 {
             note_gap(&transaction, missed.since_us, Some(missed.deliveries), why).map_err(&failed)?;
         }
-        let mut rows = Rows::new(&transaction, &mut self.names).map_err(&failed)?;
+        let mut rows = BatchRows::new(&transaction, &mut self.names, &mut self.open_part).map_err(&failed)?;
         for entry in entries {
             rows.put(self.next_number, entry).map_err(&failed)?;
             self.next_number += 1;
@@ -82,152 +77,11 @@ impl OpenJournal {
     }
 }
 
-/// The times of the entries of one part.
-struct Part {
-    number: i64,
-    from_us: u64,
-    until_us: u64,
-}
-
-/// The statements of one batch.
-struct Rows<'t> {
-    transaction: &'t Transaction<'t>,
-    names: &'t mut Names,
-    /// Of the entries that were put last.
-    part: Option<Part>,
-    add: Statement<'t>,
-    add_attempt: Statement<'t>,
-    find: Statement<'t>,
-    note_part: Statement<'t>,
-}
-
-impl<'t> Rows<'t> {
-    fn new(transaction: &'t Transaction<'t>, names: &'t mut Names) -> rusqlite::Result<Rows<'t>> {
-        Ok(Rows {
-            transaction,
-            names,
-            part: None,
-            add: transaction.prepare(
-                "INSERT INTO delivery (number, part, id, rule, watched_table, target, op, key, outcome, reason, merged_into, \
-                 status, error, attempts, times, committed_us, started_us, duration_us, resolved_us) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)",
-            )?,
-            add_attempt: transaction.prepare("INSERT INTO earlier_attempt VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?,
-            find: transaction.prepare(FIND)?,
-            note_part: transaction.prepare(
-                "INSERT INTO part (number, from_us, until_us) VALUES (?1, ?2, ?3) ON CONFLICT (number) DO UPDATE SET \
-                 from_us = min(from_us, excluded.from_us), until_us = max(until_us, excluded.until_us)",
-            )?,
-        })
-    }
-
-    fn put(&mut self, number: i64, entry: &JournalEntry) -> rusqlite::Result<()> {
-        let part = number / PART_ENTRIES;
-        self.belongs_to(part, entry.resolved_us)?;
-        let EntryNames { rule, table, target } = self.names.of(self.transaction, entry, part)?;
-        let former = if may_have_a_row(entry, &rule) { self.find(entry.id)? } else { None };
-        let (attempts_before, times_before) = former.as_ref().map_or((0, 0), |former| (former.attempts, former.times));
-        if let Some(former) = &former {
-            self.replace(former, number)?;
-        }
-        let last = entry.last_attempt.as_ref();
-        self.add.execute(params![
-            number,
-            part,
-            bytes(&entry.id),
-            rule.number,
-            table,
-            target,
-            entry.op.map(op_code),
-            entry.key.as_deref(),
-            entry.outcome.code(),
-            entry.reason,
-            entry.merged_into.as_ref().map(bytes),
-            last.and_then(|attempt| attempt.status),
-            last.and_then(|attempt| attempt.error.as_deref()),
-            attempts_before + entry.attempts_total,
-            times_before + 1,
-            entry.committed_us,
-            last.map(|attempt| attempt.started_us),
-            last.map(|attempt| attempt.duration_us),
-            entry.resolved_us,
-        ])?;
-        for attempt in &entry.earlier_attempts {
-            self.add_attempt.execute(params![
-                number,
-                attempts_before + attempt.number,
-                attempt.started_us,
-                attempt.duration_us,
-                attempt.status,
-                attempt.error.as_deref(),
-            ])?;
-        }
-        if former.is_some() {
-            self.transaction.execute(FORGET, params![number, ATTEMPTS_KEPT])?;
-        }
-        Ok(())
-    }
-
-    /// A part is there before its first entry, so that this entry is found, and knows the times of all of its entries at the end.
-    fn belongs_to(&mut self, part: i64, resolved_us: u64) -> rusqlite::Result<()> {
-        match &mut self.part {
-            Some(Part { number, from_us, until_us }) if *number == part => {
-                *from_us = resolved_us.min(*from_us);
-                *until_us = resolved_us.max(*until_us);
-            }
-            _ => {
-                self.note_part()?;
-                self.part = Some(Part { number: part, from_us: resolved_us, until_us: resolved_us });
-                self.note_part()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn note_part(&mut self) -> rusqlite::Result<()> {
-        let Some(Part { number, from_us, until_us }) = self.part else { return Ok(()) };
-        self.note_part.execute(params![number, from_us, until_us]).map(drop)
-    }
-
-    fn end(mut self) -> rusqlite::Result<()> {
-        self.note_part()
-    }
-
-    fn find(&mut self, id: DeliveryId) -> rusqlite::Result<Option<FormerRow>> {
-        let row = self.find.query_row([bytes(&id)], |row| {
-            Ok(FormerRow { number: row.get(0)?, attempts: row.get(1)?, times: row.get(2)? })
-        });
-        row.optional()
-    }
-
-    fn replace(&mut self, former: &FormerRow, number: i64) -> rusqlite::Result<()> {
-        let numbers = [former.number, number];
-        self.transaction.execute("UPDATE earlier_attempt SET delivery = ?2 WHERE delivery = ?1", numbers)?;
-        let last = "INSERT INTO earlier_attempt SELECT ?2, attempts, started_us, duration_us, status, error FROM delivery \
-                    WHERE number = ?1 AND started_us IS NOT NULL";
-        self.transaction.execute(last, numbers)?;
-        self.transaction.execute("DELETE FROM delivery WHERE number = ?1", [former.number])?;
-        Ok(())
-    }
-}
-
-/// Deletes the attempts of a delivery beyond the newest so many.
-pub(super) const FORGET: &str = "DELETE FROM earlier_attempt WHERE delivery = ?1 AND number <= \
-     (SELECT number FROM attempt WHERE delivery = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)";
-
-/// Newest parts first: what comes again is rarely old.
-pub(super) const FIND: &str = "SELECT d.number, d.attempts, d.times FROM (SELECT number FROM part ORDER BY number DESC) p \
-     CROSS JOIN delivery d INDEXED BY delivery_id ON d.part = p.number AND d.id = ?1 LIMIT 1";
-
-/// Of a rule's deliveries from the stream each comes once, in the order of commits: what was committed after all that had an
-/// entry when the journal was opened has none.
-fn may_have_a_row(entry: &JournalEntry, rule: &JournaledRule) -> bool {
-    !entry.is_of_stream || entry.committed_us <= rule.known_until_us
-}
-
-pub(super) fn bytes(id: &DeliveryId) -> &[u8] {
-    let DeliveryId(id) = id;
-    Uuid::as_bytes(id)
+fn open_part(connection: &Connection) -> rusqlite::Result<HashMap<DeliveryId, i64>> {
+    let open = "SELECT id, number FROM delivery WHERE number >= (SELECT min(number) * ?1 FROM part WHERE NOT is_full)";
+    let mut open = connection.prepare(open)?;
+    let entry = |row: &Row<'_>| Ok((DeliveryId(Uuid::from_bytes(row.get(0)?)), row.get(1)?));
+    open.query_map([PART_ENTRIES], entry)?.collect()
 }
 
 /// Notes the run. The one before did not end in order, and the machine was started since: what was committed last may be lost.

@@ -13,6 +13,7 @@ mod query;
 mod queue;
 mod record;
 mod retention;
+mod rows;
 mod schema;
 mod stats;
 mod status;

@@ -10,8 +10,8 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 use uuid::Uuid;
 
 use super::Error;
-use super::batch::{FIND, bytes};
 use super::record::JournalOutcome;
+use super::rows::bytes;
 use super::schema::{self, FAILED, PART_ENTRIES};
 use super::status::JournalStatus;
 use crate::change::DeliveryId;
@@ -121,6 +121,10 @@ const COLUMNS: &str = "d.number, d.id, r.name, w.name, t.name, d.op, d.key, d.ou
 const NAMES: &str = "JOIN rule r ON r.number = d.rule JOIN watched_table w ON w.number = d.watched_table \
      JOIN target t ON t.number = d.target";
 
+/// An entry that was replaced is found no more.
+pub(super) const BY_ID: &str =
+    "SELECT d.number FROM delivery_id i CROSS JOIN delivery d ON d.number = i.delivery WHERE i.id = ?1 LIMIT 1";
+
 /// All attempts of one delivery.
 pub(super) const ATTEMPTS: &str =
     "SELECT number, started_us, duration_us, status, error FROM attempt WHERE delivery = ?1 ORDER BY number";
@@ -160,7 +164,7 @@ impl JournalReader {
         // Names are joined to what is shown, not to all that fits.
         let found = format!("SELECT d.number FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit}");
         let sql = format!(
-            "SELECT {COLUMNS} FROM ({found}) found JOIN delivery d USING (number) {NAMES} ORDER BY d.number DESC"
+            "SELECT {COLUMNS} FROM ({found}) found CROSS JOIN delivery d USING (number) {NAMES} ORDER BY d.number DESC"
         );
         Ok(Some((sql, values)))
     }
@@ -171,7 +175,7 @@ impl JournalReader {
     /// When the file can't be read.
     pub fn show(&self, id: DeliveryId) -> Result<Option<(JournalRow, Vec<JournaledAttempt>)>, Error> {
         let found: rusqlite::Result<Option<i64>> =
-            self.connection.query_row(FIND, [bytes(&id)], |row| row.get(0)).optional();
+            self.connection.query_row(BY_ID, [bytes(&id)], |row| row.get(0)).optional();
         match found.map_err(self.failed())? {
             Some(number) => self.show_number(number),
             None => Ok(None),
@@ -279,8 +283,8 @@ impl Question {
         }
         if let Some(key) = &filter.key {
             let key = shortened_key(key);
-            self.from = "part p CROSS JOIN delivery d INDEXED BY delivery_key ON d.part = p.number".to_string();
-            self.conditions.push("d.key IN (?, ?)".to_string());
+            self.from = "delivery_key k CROSS JOIN delivery d ON d.number = k.delivery".to_string();
+            self.conditions.push("k.key IN (?, ?)".to_string());
             self.values.extend([Value::Text(serde_json::Value::from(key.as_str()).to_string()), Value::Text(key)]);
         }
         // Only what is dead has a reason.

@@ -24,7 +24,7 @@ const HANGS: &str = "its disk does not answer: deliveries go on and are not jour
 
 /// So long entries gather after the first one, unless a barrier waits for them. A page that several of them change is then
 /// written once.
-const GATHERING: Duration = Duration::from_millis(50);
+const GATHERING: Duration = Duration::from_millis(100);
 
 /// Entries that were not journaled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

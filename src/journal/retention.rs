@@ -79,7 +79,9 @@ fn delete(connection: &mut Connection, last: i64, cutoff_us: u64) -> rusqlite::R
     transaction.execute("DELETE FROM earlier_attempt WHERE delivery <= ?1", [last])?;
     transaction.execute("DELETE FROM delivery WHERE number <= ?1", [last])?;
     transaction.execute("DELETE FROM part WHERE number < ?1", [last / PART_ENTRIES])?;
-    transaction.execute("DELETE FROM part_rule WHERE part < ?1", [last / PART_ENTRIES])?;
+    for of_part in ["part_rule", "part_id", "part_key"] {
+        transaction.execute(&format!("DELETE FROM {of_part} WHERE part < ?1"), [last / PART_ENTRIES])?;
+    }
     transaction.execute("DELETE FROM gap WHERE until_us < ?1", params![cutoff_us])?;
     transaction.execute("DELETE FROM run WHERE ended_us < ?1", params![cutoff_us])?;
     transaction.commit()

@@ -1,16 +1,15 @@
-//! One attempt as a task of its own: prepare (the first time), send, report.
+//! One attempt, in a task beside the pipeline's loop: prepare (the first time), send, report.
 //!
 //! In: what a call carries, when its turn has come. Out: an `Ended` on the dispatcher's channel, also when the code in
-//! between panics, so that no delivery is ever lost. Runs beside the pipeline's loop, so that the loop never waits for
-//! rendering, the network or a server's locks. The sink (`sink`) decides how a call is sent; the dispatcher decides whether
-//! another attempt follows.
+//! between panics, so that no delivery is ever lost. The loop never waits for rendering, the network or a server's locks. A
+//! task that has ended an attempt waits for another one (`callers`). The sink (`sink`) decides how a call is sent; the
+//! dispatcher decides whether another attempt follows.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt as _;
-use tokio::sync::mpsc::UnboundedSender;
 
 use crate::clock::now_us;
 use crate::delivery::answer::Verdict;
@@ -20,7 +19,16 @@ use crate::delivery::sink::{Judged, Ready, Sinks};
 use crate::delivery::{Delivery, Failure};
 use crate::failure::Attempt;
 
-/// What a task reports.
+/// What a task is to do.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub place: Place,
+    pub load: AttemptLoad,
+    /// What the attempts before sent; none before the first one.
+    pub prepared: Option<Box<Ready>>,
+}
+
+/// What it reports.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub place: Place,
@@ -51,20 +59,12 @@ pub(super) enum Unsent {
     Nothing,
 }
 
-/// Starts the task. The channel needs no bound: it holds at most one message for each attempt under way.
-pub(super) fn start(
-    place: Place,
-    load: AttemptLoad,
-    prepared: Option<Box<Ready>>,
-    sinks: Arc<Sinks>,
-    ended: UnboundedSender<Ended>,
-) {
-    tokio::spawn(async move {
-        let result = AssertUnwindSafe(attempt(&load, prepared, &sinks)).catch_unwind().await;
-        let (unfit, result) = result.unwrap_or_else(|_| (Vec::new(), Err(panicked(&load))));
-        // The channel has no receiver when the dispatcher is gone; the delivery is then attempted again after the restart.
-        let _ = ended.send(Ended { place, unfit, result });
-    });
+/// Makes the attempt.
+pub(super) async fn make(begun: Begun, sinks: &Sinks) -> Ended {
+    let Begun { place, load, prepared } = begun;
+    let result = AssertUnwindSafe(attempt(&load, prepared, sinks)).catch_unwind().await;
+    let (unfit, result) = result.unwrap_or_else(|_| (Vec::new(), Err(panicked(&load))));
+    Ended { place, unfit, result }
 }
 
 /// One row may be the reason: a call of several is split, so that the other rows do not fail with it.

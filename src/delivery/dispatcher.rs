@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::delivery::admission::{Admission, AttemptEnd};
-use crate::delivery::attempt::{self, Ended, Sent};
+use crate::delivery::attempt::{Begun, Ended, Sent};
 use crate::delivery::bundle::Bundle;
+use crate::delivery::callers::{Callers, Reported};
 use crate::delivery::gather::Gatherer;
 use crate::delivery::lane::{Lanes, Place, RuleNumber, RuleUnderWay, Turn};
 use crate::delivery::sink::Sinks;
@@ -38,7 +39,7 @@ mod withdrawal;
 /// when the dispatcher is dropped goes on to its end; its result is lost.
 #[derive(Debug)]
 pub struct Dispatcher {
-    sinks: Arc<Sinks>,
+    callers: Callers,
     metrics: Arc<Metrics>,
     lanes: Lanes,
     admission: Admission,
@@ -57,8 +58,7 @@ pub struct Dispatcher {
     unresolved: Vec<usize>,
     /// When each waiting call is attempted again.
     retries: BinaryHeap<Reverse<(Instant, Place)>>,
-    ended: UnboundedReceiver<Ended>,
-    report: UnboundedSender<Ended>,
+    reported: UnboundedReceiver<Reported>,
     events: VecDeque<DeliveryEvent>,
     /// Saga actions that were reported as due and for which [`begin`](Dispatcher::begin) was not called yet.
     due: usize,
@@ -66,9 +66,9 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     pub fn new(sinks: Sinks, metrics: Arc<Metrics>) -> Dispatcher {
-        let (report, ended) = unbounded_channel();
+        let (report, reported) = unbounded_channel();
         Dispatcher {
-            sinks: Arc::new(sinks),
+            callers: Callers::new(sinks, report),
             admission: Admission::new(Arc::clone(&metrics)),
             metrics,
             lanes: Lanes::default(),
@@ -80,8 +80,7 @@ impl Dispatcher {
             shares: Vec::new(),
             unresolved: Vec::new(),
             retries: BinaryHeap::new(),
-            ended,
-            report,
+            reported,
             events: VecDeque::new(),
             due: 0,
         }
@@ -137,8 +136,8 @@ impl Dispatcher {
             let retry = self.retries.peek().map(|Reverse((due, _))| *due);
             let due = retry.into_iter().chain(self.admission.next_wake()).chain(self.gathering_due()).min();
             tokio::select! {
-                ended = self.ended.recv() => {
-                    self.settle(ended.expect("the dispatcher itself keeps the channel open"));
+                reported = self.reported.recv() => {
+                    self.settle(reported.expect("the dispatcher itself keeps the channel open"));
                 }
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
@@ -154,10 +153,10 @@ impl Dispatcher {
         self.resume_due();
         self.close_due();
         self.admission.wake(Instant::now);
-        while let Ok(ended) = self.ended.try_recv() {
+        while let Ok(reported) = self.reported.try_recv() {
             // What may start, starts before the end of the next attempt is handled, which may restrict a target queue.
             self.start_ready();
-            self.settle(ended);
+            self.settle(reported);
         }
         self.start_ready();
         self.events.pop_front()
@@ -277,8 +276,8 @@ impl Dispatcher {
     pub async fn finish_in_flight(&mut self, deadline: Instant) -> Vec<DeliveryEvent> {
         self.lanes.close();
         while self.in_flight() > 0 {
-            match timeout_at(deadline, self.ended.recv()).await {
-                Ok(Some(ended)) => self.settle(ended),
+            match timeout_at(deadline, self.reported.recv()).await {
+                Ok(Some(reported)) => self.settle(reported),
                 Ok(None) | Err(_) => break,
             }
         }
@@ -348,7 +347,7 @@ impl Dispatcher {
             false => Intent::ToBeWritten,
         };
         let (load, prepared) = (under_way.bundle.load(), under_way.prepared.take());
-        attempt::start(place, load, prepared, Arc::clone(&self.sinks), self.report.clone());
+        self.callers.begin(Begun { place, load, prepared });
     }
 
     fn resume_due(&mut self) {
@@ -365,7 +364,8 @@ impl Dispatcher {
     }
 
     /// An attempt is over: its deliveries have their outcomes, wait for their retry, or are sent in smaller calls.
-    fn settle(&mut self, Ended { place, unfit, result }: Ended) {
+    fn settle(&mut self, reported: Reported) {
+        let Ended { place, unfit, result } = self.callers.take(reported);
         let target = self.at(place).target;
         let Sent { attempt, mut judged, prepared } = match result {
             Ok(sent) => sent,

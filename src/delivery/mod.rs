@@ -9,6 +9,7 @@ mod answer;
 mod attempt;
 mod breaker;
 mod bundle;
+mod callers;
 mod coalesce;
 mod counters;
 mod dispatcher;

@@ -248,8 +248,11 @@ pub(super) fn request(prepared: &PreparedRequest, egress: Egress) -> Result<Requ
     Ok(request)
 }
 
+/// Headers that are added on the way: by an attempt, by the libraries.
+const HEADERS_ADDED: usize = 6;
+
 fn headers(prepared: &[Header]) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::with_capacity(prepared.len() + 3);
+    let mut headers = HeaderMap::with_capacity(prepared.len() + HEADERS_ADDED);
     for Header { name, value, is_secret } in prepared {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("header {name:?}: not a name"))?;
         let mut value = HeaderValue::from_bytes(value.as_bytes())

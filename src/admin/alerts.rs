@@ -24,6 +24,7 @@ use super::view::status::{AlertView, StatusView};
 use crate::alert::{Alert, AlertItem, AlertOrigin, AlertState, ConditionKind};
 use crate::clock::now_us;
 use crate::delivery::{AfterAnswer, Delivery, Outcome, Rehearsal, RehearsalEnd, Sinks};
+use crate::failure::Answer;
 use crate::rules::{AlertCondition, AlertRule};
 use crate::telemetry::{AlertLabels, Metrics};
 
@@ -142,7 +143,8 @@ impl Alerts {
     async fn report(&self, receiver: &Receiver, alert: Alert, time_max: Duration) {
         let (kind, state, name) = (alert.kind, alert.state, &receiver.alert.rule.name);
         let sent = timeout(time_max, send(&receiver.alert, &alert, &self.0.origin, &self.0.sinks)).await;
-        let sent = sent.unwrap_or_else(|_| Err(format!("no attempt succeeded within {} s", time_max.as_secs())));
+        let too_late = || format!("no attempt succeeded within {} s", time_max.as_secs());
+        let sent = sent.unwrap_or_else(|_| Err(UnsentAlert { error: too_late(), may_have_arrived: true }));
         let result = if sent.is_ok() { "sent" } else { "failed" };
         self.0.metrics.alerts.get_or_create(&AlertLabels { alert: name.clone(), state: state.as_str(), result }).inc();
         match sent {
@@ -153,15 +155,15 @@ impl Alerts {
                 // A crash after this line repeats nothing.
                 tracing::info!(alert = name, condition = kind.as_str(), state = state.as_str(), "alert sent");
             }
-            Err(error) => {
+            Err(unsent) => {
                 tracing::warn!(
                     alert = name,
                     condition = kind.as_str(),
                     state = state.as_str(),
-                    error,
+                    error = unsent.error,
                     "alert not sent"
                 );
-                receiver.ledger().failed(kind, error, now_us());
+                receiver.ledger().failed(&alert, unsent, now_us());
             }
         }
     }
@@ -217,17 +219,32 @@ where
     }
 }
 
+/// An alert was not sent, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnsentAlert {
+    /// A line for people: what became of the last attempt.
+    pub error: String,
+    /// One of its attempts got no answer.
+    pub may_have_arrived: bool,
+}
+
 /// Sends an alert, with the retries of its call.
 ///
 /// # Errors
-/// A line for people: what became of the last attempt.
-pub async fn send(rule: &AlertRule, alert: &Alert, origin: &AlertOrigin, sinks: &Sinks) -> Result<(), String> {
+/// What became of the last attempt.
+pub async fn send(rule: &AlertRule, alert: &Alert, origin: &AlertOrigin, sinks: &Sinks) -> Result<(), UnsentAlert> {
+    let mut may_have_arrived = false;
     let delivery = Delivery::of(&rule.rule, &Arc::new(alert.change(origin)));
-    let mut call = Rehearsal::begin(delivery).map_err(|end| why(&end).unwrap_or_default())?;
+    let begun = Rehearsal::begin(delivery).map_err(|end| why(&end).unwrap_or_default());
+    let mut call = begun.map_err(|error| UnsentAlert { error, may_have_arrived })?;
     loop {
-        match call.attempt(sinks).await?.1 {
+        let (answer, then) = call.attempt(sinks).await.map_err(|error| UnsentAlert { error, may_have_arrived })?;
+        may_have_arrived |= matches!(answer, Answer::Failed { .. });
+        match then {
             AfterAnswer::Again { wait } => tokio::time::sleep(wait).await,
-            AfterAnswer::Over(end) => return why(&end).map_or(Ok(()), Err),
+            AfterAnswer::Over(end) => {
+                return why(&end).map_or(Ok(()), |error| Err(UnsentAlert { error, may_have_arrived }));
+            }
         }
     }
 }

@@ -167,9 +167,9 @@ async fn test(args: TestAlertsArgs, alerts: &[AlertRule], file: &File) -> anyhow
             let sent = send_alert(alert, &Alert::example(state, now_us()), &origin, &sinks).await;
             let became = match sent {
                 Ok(()) => "sent".to_owned(),
-                Err(error) => {
+                Err(unsent) => {
                     verdict = CommandVerdict::Problems;
-                    format!("not sent: {}", output::clean(&error))
+                    format!("not sent: {}", output::clean(&unsent.error))
                 }
             };
             output::print(&format!("{} ({}): {became}\n", alert.rule.name, state.as_str()))?;

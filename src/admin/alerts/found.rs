@@ -51,6 +51,7 @@ pub(super) fn found(
             let targets = status.targets.iter().filter(|target| is_unavailable(target));
             let of = |target: &TargetView| AlertItem {
                 since_us: since(target.unavailable_since.as_deref()),
+                rules: target.rules.clone(),
                 ..item(attention::unavailable_line(target, now))
             };
             targets.map(of).collect()

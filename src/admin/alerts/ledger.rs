@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::UnsentAlert;
 use crate::alert::{Alert, AlertItem, AlertState, ConditionKind};
 use crate::in_words::span;
 use crate::printable::shortened;
@@ -44,6 +45,10 @@ pub(super) struct AlertLedger {
     first_found_us: BTreeMap<(ConditionKind, String), u64>,
     #[serde(skip)]
     failures: BTreeMap<ConditionKind, SendFailure>,
+    /// What was to be reported by a call that got no answer, with its title and since when it holds: it may have arrived, so its end is
+    /// reported.
+    #[serde(skip)]
+    in_doubt: BTreeMap<ConditionKind, (String, u64)>,
 }
 
 /// What was reported last of a condition.
@@ -84,10 +89,11 @@ impl AlertLedger {
         let items = self.lasting(condition, found, now_us);
         // After a start, what is not found yet may still be so.
         if let Some(last) = self.reported.get_mut(&kind).filter(|last| last.is_own || limits.may_end) {
-            last.forget_gone(&items);
+            last.forget_gone(kind, &items);
         }
         let firing = self.reported.get(&kind).filter(|last| last.is_firing);
-        if items.is_empty() && firing.is_none() {
+        let in_doubt = self.in_doubt.get(&kind);
+        if items.is_empty() && firing.is_none() && in_doubt.is_none() {
             // There is nothing left that could not be sent.
             self.failures.remove(&kind);
         }
@@ -95,10 +101,13 @@ impl AlertLedger {
             return None;
         }
         let Some(worst) = items.first() else {
-            let last = firing.filter(|last| last.is_own || limits.may_end)?;
-            let lasted = span(Duration::from_micros(now_us.saturating_sub(last.since_us)));
-            let title = format!("resolved after {lasted}: {}", last.title);
-            let (since_us, state) = (last.since_us, AlertState::Resolved);
+            let (title, since_us) = match (firing, in_doubt) {
+                (Some(last), _) if last.is_own || limits.may_end => (&last.title, last.since_us),
+                (Some(_), _) | (None, None) => return None,
+                (None, Some((title, since_us))) => (title, *since_us),
+            };
+            let lasted = span(Duration::from_micros(now_us.saturating_sub(since_us)));
+            let (title, state) = (format!("resolved after {lasted}: {title}"), AlertState::Resolved);
             return Some(Alert { kind, state, title, items: Vec::new(), since_us, at_us: now_us });
         };
         // A time to come is that of another clock.
@@ -109,7 +118,7 @@ impl AlertLedger {
             (None, _) => true,
             (Some(last), None) => waited(last, limits.every),
             (Some(last), Some(_)) => {
-                (waited(last, limits.every) && last.lacks(&items))
+                (waited(last, limits.every) && last.lacks(kind, &items))
                     || limits.repeat.is_some_and(|repeat| waited(last, repeat.max(limits.every)))
             }
         };
@@ -128,10 +137,10 @@ impl AlertLedger {
     /// Those that have lasted as long as the condition asks.
     fn lasting(&mut self, condition: &AlertCondition, found: Vec<AlertItem>, now_us: u64) -> Vec<AlertItem> {
         let kind = condition.kind;
-        let names: Vec<String> = found.iter().flat_map(subjects_of).map(|(name, _)| name).collect();
+        let names: Vec<String> = found.iter().flat_map(|item| subjects_of(kind, item)).map(|(name, _)| name).collect();
         self.first_found_us.retain(|(of, name), _| *of != kind || names.contains(name));
         let mut dated = |mut item: AlertItem| {
-            let name = subjects_of(&item).next().map(|(name, _)| name).unwrap_or_default();
+            let name = subjects_of(kind, &item).next().map(|(name, _)| name).unwrap_or_default();
             let first_us = *self.first_found_us.entry((kind, name)).or_insert(now_us);
             item.since_us = Some(item.since_us.unwrap_or(first_us).min(now_us));
             item
@@ -148,9 +157,10 @@ impl AlertLedger {
     pub(super) fn sent(&mut self, alert: Alert) {
         let Alert { kind, state, title, items, since_us, at_us } = alert;
         self.failures.remove(&kind);
+        self.in_doubt.remove(&kind);
         match state {
             AlertState::Firing => {
-                let subjects = items.iter().flat_map(subjects_of).collect();
+                let subjects = items.iter().flat_map(|item| subjects_of(kind, item)).collect();
                 let (fired_at_us, sent_at_us) = (at_us, at_us);
                 let last =
                     LastReport { is_firing: true, since_us, fired_at_us, sent_at_us, title, is_own: true, subjects };
@@ -165,7 +175,12 @@ impl AlertLedger {
     }
 
     /// The alert did not arrive.
-    pub(super) fn failed(&mut self, kind: ConditionKind, error: String, now_us: u64) {
+    pub(super) fn failed(&mut self, alert: &Alert, unsent: UnsentAlert, now_us: u64) {
+        let kind = alert.kind;
+        let UnsentAlert { error, may_have_arrived } = unsent;
+        if alert.state == AlertState::Firing && may_have_arrived {
+            self.in_doubt.insert(kind, (alert.title.clone(), alert.since_us));
+        }
         let since_us = self.failures.get(&kind).map_or(now_us, |failure| failure.since_us);
         self.failures.insert(kind, SendFailure { since_us, error, again_at_us: now_us + micros(AFTER_FAILURE) });
     }
@@ -186,8 +201,8 @@ impl AlertLedger {
 
 impl LastReport {
     /// What is gone and comes back is reported again.
-    fn forget_gone(&mut self, items: &[AlertItem]) {
-        let now: BTreeMap<String, u64> = items.iter().flat_map(subjects_of).collect();
+    fn forget_gone(&mut self, kind: ConditionKind, items: &[AlertItem]) {
+        let now: BTreeMap<String, u64> = items.iter().flat_map(|item| subjects_of(kind, item)).collect();
         self.subjects.retain(|name, _| now.contains_key(name));
         for (name, count) in &mut self.subjects {
             *count = (*count).min(now[name]);
@@ -195,16 +210,17 @@ impl LastReport {
     }
 
     /// Whether there is something that was not reported: one more, or more dead letters.
-    fn lacks(&self, items: &[AlertItem]) -> bool {
+    fn lacks(&self, kind: ConditionKind, items: &[AlertItem]) -> bool {
         let is_reported = |(name, count): (String, u64)| self.subjects.get(&name).is_some_and(|last| *last >= count);
-        !items.iter().flat_map(subjects_of).all(is_reported)
+        !items.iter().flat_map(|item| subjects_of(kind, item)).all(is_reported)
     }
 }
 
-/// What an item is about: each of its rules, or its target, or the whole.
-fn subjects_of(item: &AlertItem) -> impl Iterator<Item = (String, u64)> {
-    let whole = item.rules.is_empty().then(|| item.target.clone().unwrap_or_default());
-    item.rules.iter().cloned().chain(whole).map(|name| (name, item.count))
+/// What an item is about: each of its rules, or its target, or the whole. Of a target that is unavailable, the target alone.
+fn subjects_of(kind: ConditionKind, item: &AlertItem) -> impl Iterator<Item = (String, u64)> {
+    let rules = if kind == ConditionKind::Unavailable { &[][..] } else { &item.rules };
+    let whole = rules.is_empty().then(|| item.target.clone().unwrap_or_default());
+    rules.iter().cloned().chain(whole).map(|name| (name, item.count))
 }
 
 fn micros(time: Duration) -> u64 {

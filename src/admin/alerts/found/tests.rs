@@ -78,10 +78,12 @@ fn while_mysql_is_away_no_target_is_known_to_be_back_and_nothing_has_ended() {
     let target = TargetView {
         target: "https://a.test".to_owned(),
         state: state::UNAVAILABLE.to_owned(),
+        rules: vec!["paid".to_owned()],
         ..TargetView::default()
     };
     away.targets = vec![target];
-    assert_eq!(texts(ConditionKind::Unavailable, &away).expect("known").len(), 1);
+    let items = found(&AlertCondition::usual(ConditionKind::Unavailable), Ok(&away), now()).expect("known");
+    assert_eq!(items.iter().map(|item| item.rules.join(" ")).collect::<Vec<_>>(), ["paid"], "the rules that call it");
     let silent = "the delivery loop does not answer".to_owned();
     let items = found(&AlertCondition::usual(ConditionKind::NotReading), Err(&silent), now()).expect("known");
     assert_eq!(items[0].text, silent);

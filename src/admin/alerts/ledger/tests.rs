@@ -34,6 +34,10 @@ fn rule(name: &str, count: u64) -> AlertItem {
     AlertItem { rules: vec![name.to_owned()], count, ..AlertItem::new(format!("{name} {count}")) }
 }
 
+fn refused(error: &str) -> UnsentAlert {
+    UnsentAlert { error: error.to_owned(), may_have_arrived: false }
+}
+
 #[track_caller]
 fn check(world: &mut World, minute: u64, items: &[AlertItem], expected: &str) {
     assert_eq!(world.told(minute, items).as_deref().unwrap_or(""), expected, "minute {minute}");
@@ -119,22 +123,30 @@ fn nothing_is_over_before_the_start_has_settled() {
 fn an_alert_that_does_not_arrive_is_due_again_after_a_minute() {
     let mut world = World::new(ConditionKind::Disk, Threshold::Any);
     let item = [AlertItem::new("1 GB left".to_owned())];
-    world.due(10, &item).expect("due");
-    world.ledger.failed(ConditionKind::Disk, "answered 500".to_owned(), 10 * MINUTE_US);
-    world.ledger.failed(ConditionKind::Disk, "answered 502".to_owned(), 10 * MINUTE_US + 1);
+    let alert = world.due(10, &item).expect("due");
+    world.ledger.failed(&alert, refused("answered 500"), 10 * MINUTE_US);
+    world.ledger.failed(&alert, refused("answered 502"), 10 * MINUTE_US + 1);
     let failure = world.ledger.failure().expect("it failed");
     assert_eq!((failure.since_us, &*failure.error), (10 * MINUTE_US, "answered 502"));
     assert_eq!(world.due(10, &item), None);
     check(&mut world, 12, &item, "firing: 1 GB left");
     assert_eq!(world.ledger.failure(), None);
     assert_eq!(world.ledger.firing().collect::<Vec<_>>(), [ConditionKind::Disk]);
-    world.due(15, &[]).expect("it is over");
-    world.ledger.failed(ConditionKind::Disk, "refused".to_owned(), 15 * MINUTE_US);
+    let alert = world.due(15, &[]).expect("it is over");
+    world.ledger.failed(&alert, refused("answered 500"), 15 * MINUTE_US);
     check(&mut world, 17, &[], "resolved: resolved after 7m 0s: 1 GB left");
     assert_eq!(world.ledger.firing().count(), 0);
     // One that was not sent and is over is no failure any more.
-    world.due(40, &item).expect("due");
-    world.ledger.failed(ConditionKind::Disk, "refused".to_owned(), 40 * MINUTE_US);
+    let alert = world.due(40, &item).expect("due");
+    world.ledger.failed(&alert, refused("answered 500"), 40 * MINUTE_US);
     check(&mut world, 40, &[], "");
+    assert_eq!(world.ledger.failure(), None);
+    // One that may have arrived has an end.
+    let alert = world.due(50, &item).expect("due");
+    let in_doubt = UnsentAlert { may_have_arrived: true, ..refused("no answer within 10s") };
+    world.ledger.failed(&alert, in_doubt, 50 * MINUTE_US);
+    check(&mut world, 50, &[], "");
+    check(&mut world, 51, &[], "resolved: resolved after 1m 0s: 1 GB left");
+    check(&mut world, 52, &[], "");
     assert_eq!(world.ledger.failure(), None);
 }

@@ -90,23 +90,23 @@ impl Visit for FieldWriter<'_> {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         self.write(field, |line| match field.name() {
-            "message" => Escaping(line).write_str(value),
+            "message" => Escaping::of(field, line).write_str(value),
             _ => write!(line, "{value:?}"),
         });
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
         self.write(field, |line| {
-            write!(Escaping(line), "{value}")?;
+            write!(Escaping::of(field, line), "{value}")?;
             let Some(first) = value.source() else { return Ok(()) };
             line.write_char(' ')?;
             styled(line, ITALIC, field.name())?;
             styled(line, ITALIC, ".sources")?;
             styled(line, FAINT, "=")?;
-            write!(Escaping(line), "[{first}")?;
+            write!(Escaping::of(field, line), "[{first}")?;
             let mut last = first;
             while let Some(source) = last.source() {
-                write!(Escaping(line), ", {source}")?;
+                write!(Escaping::of(field, line), ", {source}")?;
                 last = source;
             }
             line.write_char(']')
@@ -114,21 +114,34 @@ impl Visit for FieldWriter<'_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.write(field, |line| write!(Escaping(line), "{value:?}"));
+        self.write(field, |line| write!(Escaping::of(field, line), "{value:?}"));
     }
 }
 
-/// Passes text on, with what is not printable as Rust escapes it, but for the ends of lines: messages of several lines are rowhook's own.
-struct Escaping<'l, 'w>(&'l mut Writer<'w>);
+/// Before each further line of a message: so no text in it can pass for a line of the log.
+const CONTINUED: &str = "\n    ";
+
+/// Passes text on, with what is not printable as Rust escapes it. Messages of several lines are rowhook's own, and stay so.
+struct Escaping<'l, 'w> {
+    line: &'l mut Writer<'w>,
+    in_message: bool,
+}
+
+impl<'l, 'w> Escaping<'l, 'w> {
+    fn of(field: &Field, line: &'l mut Writer<'w>) -> Escaping<'l, 'w> {
+        Escaping { line, in_message: field.name() == "message" }
+    }
+}
 
 impl fmt::Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-            return self.0.write_str(text);
+            return self.line.write_str(text);
         }
-        text.chars().try_for_each(|c| match is_printable(c) || c == '\n' {
-            true => self.0.write_char(c),
-            false => write!(self.0, "{}", c.escape_default()),
+        text.chars().try_for_each(|c| match c {
+            '\n' if self.in_message => self.line.write_str(CONTINUED),
+            _ if is_printable(c) => self.line.write_char(c),
+            _ => write!(self.line, "{}", c.escape_default()),
         })
     }
 }
@@ -222,11 +235,11 @@ mod tests {
         let log = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).with_target(false);
         let subscriber = log.without_time().fmt_fields(EscapedFields).finish();
         tracing::subscriber::with_default(subscriber, || {
-            let shown = "a\u{1b}[1mb";
-            tracing::info!(shown, of = %shown, "{shown}\u{202e}\nä");
+            let shown = "a\u{1b}[1mb\n";
+            tracing::info!(shown, of = %shown, "{shown}\u{202e}ä");
         });
-        let expected = r#" INFO a\u{1b}[1mb\u{202e}
-ä shown="a\u{1b}[1mb" of=a\u{1b}[1mb"#;
+        let expected = r#" INFO a\u{1b}[1mb
+    \u{202e}ä shown="a\u{1b}[1mb\n" of=a\u{1b}[1mb\n"#;
         assert_eq!(lines.taken(), format!("{expected}\n"));
     }
 }

@@ -36,6 +36,7 @@ pub fn attention(status: &StatusView, late_after: Duration, now: SystemTime) -> 
     let paused: Vec<AttentionView> = paused.map(|rule| paused_line(rule, now)).collect();
     found.extend(paused);
     found.extend(letters(status));
+    found.extend(unwritten_journal(status));
     found.extend(status.alerts.iter().filter_map(|alert| unsent(alert, now)));
     found
 }
@@ -69,6 +70,12 @@ pub(super) fn invalid_files(status: &StatusView, now: SystemTime) -> Option<Atte
     let since = status.rule_files.as_ref()?.problems_since.as_ref()?;
     let text = format!("rule files are invalid for {}; the previous rules stay active", ago(since, now, span));
     Some(line("rule_files", text).fix("rowhook check"))
+}
+
+/// Deliveries go on without it, and can't be looked up later.
+fn unwritten_journal(status: &StatusView) -> Option<AttentionView> {
+    let problem = status.journal.as_ref()?.problem.as_ref()?;
+    Some(line("journal", format!("deliveries are not journaled: {problem}")))
 }
 
 /// An alert that does not arrive.

@@ -19,6 +19,9 @@ use super::schema::{self, PART_ENTRIES};
 use crate::change::DeliveryId;
 use crate::clock::now_us;
 
+/// The reason of a gap in the file that follows one.
+const MOVED_AWAY: &str = "the journal's file was moved away, with its entries";
+
 #[derive(Debug)]
 pub(super) struct OpenJournal {
     pub connection: Connection,
@@ -65,6 +68,22 @@ impl OpenJournal {
         }
         rows.end().map_err(&failed)?;
         self.names.write_moved(&transaction).map_err(&failed)?;
+        transaction.commit().map_err(&failed)
+    }
+
+    /// The file was moved away: what stands in its write-ahead log only is written to it, for the next one takes the log's name. Returns
+    /// since when it has entries, where it has any.
+    pub fn leave(self) -> Option<u64> {
+        // Where it fails that file lacks them, and the gap says so, too.
+        let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        self.connection.query_row("SELECT min(from_us) FROM part", [], |row| row.get(0)).ok().flatten()
+    }
+
+    /// Notes that the entries since this moment are elsewhere.
+    pub fn note_left(&mut self, since_us: u64) -> Result<(), Error> {
+        let failed = Error::of(&self.path);
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
+        note_gap(&transaction, since_us, None, MOVED_AWAY).map_err(&failed)?;
         transaction.commit().map_err(&failed)
     }
 

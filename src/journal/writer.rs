@@ -37,6 +37,8 @@ pub(super) struct JournalWriter {
     open: Option<Opened>,
     /// What is to be noted as a gap.
     missed: Missed,
+    /// The same of entries that are in a file which was moved away.
+    left_since_us: Option<u64>,
     /// The file, as it was when it could be written last.
     written: JournalStatus,
     /// What the last failure was.
@@ -73,6 +75,7 @@ impl JournalWriter {
             metrics,
             open: None,
             missed: Missed::default(),
+            left_since_us: None,
             written: JournalStatus::default(),
             problem: None,
             failed_at: None,
@@ -137,10 +140,14 @@ impl JournalWriter {
         }
         if self.open.as_ref().is_some_and(|opened| opened.inode != inode(&self.path)) {
             tracing::warn!(path = %self.path.display(), "the journal's file was moved away; making a new one");
-            self.open = None;
+            self.left_since_us = self.open.take().and_then(|opened| opened.journal.leave()).or(self.left_since_us);
         }
         if self.open.is_none() {
-            let journal = OpenJournal::open(&self.path)?;
+            let mut journal = OpenJournal::open(&self.path)?;
+            if let Some(since_us) = self.left_since_us {
+                journal.note_left(since_us)?;
+                self.left_since_us = None;
+            }
             self.open = Some(Opened { journal, inode: inode(&self.path) });
         }
         let opened = self.open.as_mut().expect("it was just opened");

@@ -93,7 +93,7 @@ fn the_status_says_how_the_journal_is_with_a_running_rowhook_and_without() {
     std::fs::write(home.path("data/journal.sqlite"), "no database ".repeat(100)).expect("written");
     let damaged = status(&home);
     let problem = damaged["journal"]["problem"].as_str().expect("a problem");
-    assert!(problem.contains("move the file away"), "{problem}");
+    assert!(problem.contains("move its files away"), "{problem}");
     std::fs::remove_file(home.path("data/journal.sqlite")).expect("removed");
     assert_eq!(status(&home)["journal"], Value::Null);
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::admin::view::rfc3339;
-use crate::admin::view::status::{SourceView, StorageView};
+use crate::admin::view::status::{JournalView, SourceView, StorageView};
 
 const NOW_S: u64 = 1_763_680_000;
 
@@ -159,4 +159,18 @@ fn the_order_is_that_of_how_bad_it_is() {
     let fixes: Vec<Option<String>> = attention(&all, LATE_AFTER, now()).into_iter().map(|line| line.fix).collect();
     assert_eq!(fixes[1].as_deref(), Some("rowhook resume s"));
     assert_eq!(fixes[6].as_deref(), Some("rowhook dead-letters list"));
+}
+
+#[test]
+fn a_journal_that_is_not_written_has_a_line() {
+    let journal = JournalView { bytes: 0, since: None, missed: 3, problem: None };
+    let with = |problem: Option<&str>| {
+        let journal = JournalView { problem: problem.map(str::to_owned), ..journal.clone() };
+        StatusView { journal: Some(journal), ..status(Vec::new(), Vec::new()) }
+    };
+    told(&with(None), &[]);
+    told(
+        &with(Some("disk full; fix: free some space")),
+        &["deliveries are not journaled: disk full; fix: free some space"],
+    );
 }

@@ -75,7 +75,7 @@ pub struct StatusView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttentionView {
     /// `not_running`, `not_reading`, `stopped`, `disk`, `runway`, `rule_files`, `late`, `unavailable`, `paused`,
-    /// `dead_letters` or `alerts`: in this order.
+    /// `dead_letters`, `journal` or `alerts`: in this order.
     pub kind: String,
     /// One line.
     pub text: String,

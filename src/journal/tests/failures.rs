@@ -36,7 +36,7 @@ fn a_damaged_file_stops_nothing_is_counted_and_leaves_a_gap_when_it_is_replaced(
     let status = queue.status();
     assert_eq!((status.bytes, status.since_us, status.missed), (0, None, 2));
     let problem = status.problem.expect("it can't be written");
-    assert!(problem.contains("move the file away (a new one is made)"), "{problem}");
+    assert!(problem.contains("move its files away (a new one is made)"), "{problem}");
     fs::remove_file(fixture.path()).expect("moved away");
     record(3);
     assert_eq!(metrics.journal_deliveries_missed.get(), 2);
@@ -53,10 +53,20 @@ fn a_damaged_file_stops_nothing_is_counted_and_leaves_a_gap_when_it_is_replaced(
         std::thread::yield_now();
     }
 
-    // Moved away while it is sound.
-    fs::rename(fixture.path(), fixture.path().with_extension("old")).expect("moved away");
+    // Moved away while it is sound, without its write-ahead log.
+    drop(reader);
+    let old = fixture.path().with_extension("old");
+    fs::rename(fixture.path(), &old).expect("moved away");
     record(4);
     assert_eq!(keys(&fixture.reader(), &JournalFilter::default()), ["4"]);
+    let gaps = fixture.reader().gaps(0, u64::MAX).expect("gaps");
+    assert_eq!(
+        gaps.iter().map(|gap| (gap.from_us, gap.deliveries)).collect::<Vec<_>>(),
+        [(by_file.since_us.expect("it has an entry"), None)]
+    );
+    assert!(gaps[0].reason.contains("moved away"), "{gaps:?}");
+    let old = JournalReader::open(&old).expect("readable").expect("a journal");
+    assert_eq!(keys(&old, &JournalFilter::default()), ["3"]);
     queue.close();
     thread.join().expect("it ends in order");
 }
